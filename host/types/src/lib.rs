@@ -1,5 +1,31 @@
 //! The words of Spillway: what every layer agrees on, and nothing that runs.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `digest` | SHA-256 names of blobs |
+//! | `name`, `route` | names and routes that people give |
+//! | `manifest` | `spillway.toml`, parsed and checked |
+//! | `bundle` | one `.wasm` file: component, manifest, models |
+//! | `limits`, `outcome`, `problem` | what a call may use, how it ends, what its caller hears |
+//! | [`api`] | the JSON of the control API |
 
+pub mod api;
+mod bundle;
 mod digest;
+mod limits;
+mod manifest;
+mod name;
+mod outcome;
+mod problem;
+mod route;
 
+pub use bundle::{Bundle, BundleError};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
+pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
+pub use manifest::{
+    Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
+};
+pub use name::{FunctionId, FunctionName, ModelName, Namespace, ParseNameError};
+pub use outcome::Outcome;
+pub use problem::{Problem, ProblemType};
+pub use route::{Route, RoutePattern};

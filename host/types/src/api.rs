@@ -1,0 +1,224 @@
+//! The JSON of the control API, `/api/v1`.
+//!
+//! | request | body | answer |
+//! | --- | --- | --- |
+//! | `GET /api/v1/node` | | [`NodeStatus`] |
+//! | `HEAD /api/v1/blobs/{digest}` | | 200 or 404 |
+//! | `PUT /api/v1/blobs/{digest}` | the bytes | [`BlobReceipt`] |
+//! | `POST /api/v1/functions?namespace=&name=&route=&effects=` | a bundle | [`Deployment`] |
+//! | `GET /api/v1/functions` | | [`FunctionSummary`] list |
+//! | `GET /api/v1/functions/{namespace}/{name}` | | [`FunctionDetail`] |
+//! | `POST /api/v1/functions/{namespace}/{name}/rollback` | [`Rollback`] | [`Deployment`] |
+//! | `DELETE /api/v1/functions/{namespace}/{name}` | | 204 |
+//! | `GET /api/v1/functions/{namespace}/{name}/logs?tail=&follow=` | | [`LogRecord`] lines (NDJSON) |
+//! | `GET /api/v1/models` | | [`ModelStatus`] list |
+//! | `POST /api/v1/gc` | | [`GcSummary`] |
+//!
+//! Every failure is a [`crate::Problem`]. `name`, `route` (repeatable) and `effects` are for components without a manifest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Effects, FunctionName, Limits, Namespace, Outcome, Route, SandboxPolicy};
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Version of the build.
+    pub version: String,
+    /// Where callers reach functions.
+    pub listen: String,
+    /// Kernel threads.
+    pub kernel_threads: usize,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Deployed functions.
+    pub functions: usize,
+    /// Loaded models.
+    pub models: usize,
+    /// Resident memory of the process in bytes.
+    pub resident_bytes: u64,
+}
+
+/// A blob has arrived whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlobReceipt {
+    /// Its digest, computed by the node.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// A revision is serving.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Namespace of the function.
+    pub namespace: Namespace,
+    /// Name of the function.
+    pub name: FunctionName,
+    /// The revision that serves now.
+    pub revision: u64,
+    /// The revision that served before, if any.
+    pub previous: Option<u64>,
+    /// Digest of the bundle without embedded models.
+    pub bundle: Digest,
+    /// True if exactly this was serving already.
+    pub unchanged: bool,
+    /// Where it answers.
+    pub routes: Vec<Route>,
+    /// Where callers reach the node.
+    pub listen: String,
+    /// Compilation, or loading of cached code, in seconds.
+    pub compile_seconds: f64,
+    /// Whether cached code was used.
+    pub compile_cached: bool,
+}
+
+/// A line of `spillway ls`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FunctionSummary {
+    /// Namespace of the function.
+    pub namespace: Namespace,
+    /// Name of the function.
+    pub name: FunctionName,
+    /// The author's version.
+    pub version: String,
+    /// One line from the manifest.
+    pub description: String,
+    /// The revision that serves.
+    pub revision: u64,
+    /// Where it answers.
+    pub routes: Vec<Route>,
+    /// Sandboxes alive.
+    pub sandboxes: u64,
+    /// Invocations since the node started.
+    pub invocations: u64,
+    /// What keeps it from serving, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// All about one function.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FunctionDetail {
+    /// As listed.
+    #[serde(flatten)]
+    pub summary: FunctionSummary,
+    /// Digest of the serving bundle.
+    pub bundle: Digest,
+    /// The interface it answers through: `wasi:http@0.2` or `wasi:http@0.3`.
+    pub interface: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What happens if an invocation runs twice.
+    pub effects: Effects,
+    /// What it may use.
+    pub limits: Limits,
+    /// How its sandboxes live.
+    pub sandbox: SandboxPolicy,
+    /// Models granted, by name.
+    pub models: Vec<ModelRef>,
+    /// Key-value buckets granted.
+    pub keyvalue: Vec<String>,
+    /// Kept revisions, newest first.
+    pub revisions: Vec<RevisionSummary>,
+}
+
+/// A model that a function may open.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelRef {
+    /// The name that the function uses.
+    pub name: String,
+    /// Which model.
+    pub digest: Digest,
+}
+
+/// A kept revision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevisionSummary {
+    /// Its number; numbers are never used again.
+    pub number: u64,
+    /// The author's version.
+    pub version: String,
+    /// Digest of the bundle.
+    pub bundle: Digest,
+    /// When it was deployed, RFC 3339.
+    pub created_at: String,
+    /// Whether it serves.
+    pub active: bool,
+}
+
+/// Which revision to go back to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// A kept revision; the one before the serving one if absent.
+    #[serde(default)]
+    pub revision: Option<u64>,
+}
+
+/// One record of a function's log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// When, RFC 3339 with milliseconds.
+    pub time: String,
+    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`; `stdout` and `stderr` for plain output.
+    pub level: String,
+    /// The function, `namespace/name`.
+    pub function: String,
+    /// The revision.
+    pub revision: u64,
+    /// The invocation, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
+    /// How the invocation ended, on the record of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// HTTP status, on the record of an invocation's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How long the invocation took, on the record of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// The text.
+    pub message: String,
+}
+
+/// A model on the node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Which model.
+    pub digest: Digest,
+    /// Size of its file in bytes.
+    pub file_bytes: u64,
+    /// What runs it; empty while not loaded.
+    pub engine: String,
+    /// Whether it is in memory.
+    pub loaded: bool,
+    /// Memory it takes, estimated, in bytes.
+    pub memory_bytes: u64,
+    /// How long loading took.
+    pub load_seconds: f64,
+    /// Runs since it was loaded.
+    pub runs: u64,
+    /// Functions whose serving revision may open it.
+    pub functions: Vec<String>,
+    /// Inputs as `name: dtype[shape]`.
+    pub inputs: Vec<String>,
+    /// Outputs as `name: dtype[shape]`.
+    pub outputs: Vec<String>,
+}
+
+/// What a garbage collection did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct GcSummary {
+    /// Revisions dropped.
+    pub removed_revisions: u64,
+    /// Blobs dropped.
+    pub removed_blobs: u64,
+    /// Compiled artefacts dropped.
+    pub removed_artefacts: u64,
+    /// Bytes freed.
+    pub freed_bytes: u64,
+    /// Bytes kept.
+    pub kept_bytes: u64,
+}

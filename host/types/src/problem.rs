@@ -1,0 +1,139 @@
+//! Problem details (RFC 9457): the one form in which a caller hears of a failure.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of problem, for programs to branch on. The `type` member is `urn:spillway:problem:` and the slug.
+macro_rules! problems {
+    ($($(#[$doc:meta])* $kind:ident, $slug:literal, $status:literal, $title:literal;)*) => {
+        /// The kinds of problem, each with a stable `type`, a status and a title.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemType {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl ProblemType {
+            /// All kinds, for documentation and tests.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The last part of the `type` member.
+            pub fn slug(self) -> &'static str {
+                match self { $(Self::$kind => $slug),* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$kind => $status),* }
+            }
+
+            /// A short summary that is the same for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$kind => $title),* }
+            }
+        }
+    };
+}
+
+problems! {
+    /// No function has a route for the path.
+    UnknownRoute, "unknown-route", 404, "No function is routed here";
+    /// The route does not take the method.
+    MethodNotAllowed, "method-not-allowed", 405, "Method not allowed";
+    /// The request body is past the function's limit.
+    BodyTooLarge, "body-too-large", 413, "Request body too large";
+    /// The request itself is malformed.
+    BadRequest, "bad-request", 400, "Bad request";
+    /// The guest trapped.
+    Trap, "trap", 500, "The function failed";
+    /// The guest went past its memory limit.
+    OutOfMemory, "out-of-memory", 500, "The function ran out of memory";
+    /// The guest ended without an answer.
+    NoResponse, "no-response", 500, "The function did not answer";
+    /// The node's own fault.
+    HostFault, "host-fault", 500, "The node failed";
+    /// No answer in time.
+    Deadline, "deadline", 504, "The function did not answer in time";
+    /// Another call ended the sandbox that this one shared.
+    SandboxLost, "sandbox-lost", 503, "The function's sandbox was lost";
+    /// The function's queue is full.
+    QueueFull, "queue-full", 503, "Too many calls are waiting";
+    /// The node is shutting down.
+    Draining, "draining", 503, "The node is draining";
+    /// The control API wants a bearer token.
+    Unauthorized, "unauthorized", 401, "Unauthorized";
+    /// No such function, revision or blob.
+    NotFound, "not-found", 404, "Not found";
+    /// The bundle is not a component that this node can run.
+    InvalidBundle, "invalid-bundle", 422, "The bundle cannot be deployed";
+    /// The manifest has errors.
+    InvalidManifest, "invalid-manifest", 422, "The manifest has errors";
+    /// The component imports what the node does not offer.
+    UnknownImport, "unknown-import", 422, "The component imports what this node does not offer";
+    /// A model that the manifest names is not on the node.
+    MissingModel, "missing-model", 424, "A model is missing";
+    /// A model's file is not what the manifest says, or the engine cannot run it.
+    InvalidModel, "invalid-model", 422, "A model cannot be used";
+    /// A route belongs to another function.
+    RouteTaken, "route-taken", 409, "The route is taken";
+    /// A blob's bytes have another digest than its name says.
+    DigestMismatch, "digest-mismatch", 422, "The digest does not match";
+}
+
+/// A problem document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI that names the kind.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// Summary of the kind.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened here and what to change.
+    pub detail: String,
+    /// The invocation, for looking it up in the logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
+    /// One line for each error where there are several, as in a manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// Digests of the blobs that the node lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<crate::Digest>,
+}
+
+impl Problem {
+    /// The media type of problem documents.
+    pub const MEDIA_TYPE: &str = "application/problem+json";
+
+    /// A problem of the given kind; `detail` names the offender and the remedy.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            type_uri: format!("urn:spillway:problem:{}", kind.slug()),
+            title: kind.title().to_owned(),
+            status: kind.status(),
+            detail: detail.into(),
+            invocation: None,
+            errors: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Whether the document is of the given kind.
+    pub fn is(&self, kind: ProblemType) -> bool {
+        self.type_uri.strip_prefix("urn:spillway:problem:") == Some(kind.slug())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_problem_type_has_a_slug_of_its_own_and_an_error_status() {
+        let slugs: HashSet<_> = ProblemType::ALL.iter().map(|kind| kind.slug()).collect();
+        assert_eq!(slugs.len(), ProblemType::ALL.len());
+        assert!(ProblemType::ALL.iter().all(|kind| (400..600).contains(&kind.status())));
+    }
+}
