@@ -1,1 +1,41 @@
-//! stub
+//! Runs functions: the only crate that knows wasmtime.
+//!
+//! ```text
+//! component bytes ── scan ──> interface, imports      (component.rs)
+//!                 ── compile or map ──> Component      (code_cache.rs, engines.rs)
+//!                 ── link, pre-instantiate, try ──> Function   (runtime.rs)
+//! request ── Function::call ──> shared.rs (WASI 0.3)  or  exclusive.rs (WASI 0.2)  ──> response or Fault
+//! ```
+//!
+//! State is named by its lifetime: [`Runtime`] lives as long as the node, [`Function`] as long as a revision serves,
+//! a sandbox (`sandbox.rs`) as long as its store, [`Invocation`] as long as a call.
+
+mod activity;
+mod code_cache;
+mod component;
+mod engines;
+mod exclusive;
+mod fault;
+mod function;
+mod host;
+mod imports;
+mod invocation;
+mod limits;
+mod output;
+mod runtime;
+mod sandbox;
+mod shared;
+
+pub use code_cache::CacheError;
+pub use component::Interface;
+pub use fault::Fault;
+pub use function::{Function, FunctionUse};
+pub use host::{GuestRecord, KeyValue, KeyValueError, LogSink};
+pub use invocation::{Invocation, InvocationId, Timing};
+pub use runtime::{FunctionSpec, PrepareError, Prepared, Runtime, RuntimeConfig};
+
+/// The body of a request that a guest reads, and of a response that it writes.
+pub type Body = wasmtime_wasi_http::WasiBody;
+
+/// Why a body broke off.
+pub type BodyError = wasmtime_wasi_http::Error;

@@ -1,0 +1,83 @@
+//! When a sandbox last moved bytes, so that a response may take its time but not stall.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::{Body, BodyError};
+
+/// The moment of the last body frame, in or out, of any invocation of a sandbox.
+#[derive(Clone)]
+pub(crate) struct Activity(Arc<ActivityState>);
+
+struct ActivityState {
+    start: Instant,
+    /// Milliseconds after `start`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(ActivityState { start: Instant::now(), last: AtomicU64::new(0) }))
+    }
+
+    pub(crate) fn touch(&self) {
+        self.0.last.store(u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(crate) fn last(&self) -> Instant {
+        self.0.start + Duration::from_millis(self.0.last.load(Relaxed))
+    }
+
+    /// Waits until nothing has moved for `patience`.
+    pub(crate) async fn stalled(&self, patience: Duration) {
+        loop {
+            let until = self.last() + patience;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    /// A response body that notes each frame, and keeps `keep` until it ends or is dropped.
+    pub(crate) fn watch<K: Send + Unpin + 'static>(&self, body: Body, keep: K) -> Body {
+        http_body_util::BodyExt::boxed_unsync(Watched { body, activity: self.clone(), keep: Some(keep) })
+    }
+}
+
+struct Watched<K> {
+    body: Body,
+    activity: Activity,
+    keep: Option<K>,
+}
+
+impl<K: Unpin> HttpBody for Watched<K> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.activity.touch();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<K> Drop for Watched<K> {
+    fn drop(&mut self) {
+        self.keep.take();
+    }
+}

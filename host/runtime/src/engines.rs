@@ -1,0 +1,98 @@
+//! The two wasmtime engines and the clock that interrupts guests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, PoolingAllocationConfig};
+
+use crate::component::Interface;
+
+/// How often a running guest lets others run, and how late a deadline can be noticed.
+const EPOCH: Duration = Duration::from_millis(10);
+
+/// Sandboxes that can exist at once, per engine. Address space, not memory: an unused slot costs none.
+const SANDBOXES_MAX: u32 = 2_000;
+/// A component from `componentize-py` has 21 core instances and 4 memories; room for twice that.
+const CORE_INSTANCES_PER_SANDBOX: u32 = 50;
+const MEMORIES_PER_SANDBOX: u32 = 8;
+const TABLES_PER_SANDBOX: u32 = 50;
+
+/// Bytes that a freed slot keeps instead of giving them back to the kernel. Page unmapping takes a lock per process and
+/// is why default pooling does not scale past one core (design decision 1).
+const MEMORY_KEPT: usize = 512 * 1024;
+const TABLE_KEPT: usize = 64 * 1024;
+const STACK_KEPT: usize = 64 * 1024;
+
+/// One engine for WASI 0.3 and one for WASI 0.2: without concurrency support a host call costs a third.
+#[derive(Clone)]
+pub(crate) struct Engines {
+    pub(crate) p3: Engine,
+    pub(crate) p2: Engine,
+    _ticker: Arc<Ticker>,
+}
+
+impl Engines {
+    pub(crate) fn new() -> wasmtime::Result<Self> {
+        let p3 = Engine::new(config().wasm_component_model_async(true))?;
+        let p2 = Engine::new(config().concurrency_support(false))?;
+        let ticker = Arc::new(Ticker::start([p3.clone(), p2.clone()])?);
+        Ok(Self { p3, p2, _ticker: ticker })
+    }
+
+    pub(crate) fn of(&self, interface: Interface) -> &Engine {
+        match interface {
+            Interface::P3 => &self.p3,
+            Interface::P2 => &self.p2,
+        }
+    }
+}
+
+fn config() -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(SANDBOXES_MAX)
+        .total_core_instances(SANDBOXES_MAX * 10)
+        .total_memories(SANDBOXES_MAX * 2)
+        .total_tables(SANDBOXES_MAX * 10)
+        .total_stacks(SANDBOXES_MAX)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_SANDBOX)
+        .max_memories_per_component(MEMORIES_PER_SANDBOX)
+        .max_tables_per_component(TABLES_PER_SANDBOX)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .linear_memory_keep_resident(MEMORY_KEPT)
+        .table_keep_resident(TABLE_KEPT)
+        .async_stack_keep_resident(STACK_KEPT);
+    let mut config = Config::new();
+    config.allocation_strategy(pool);
+    config.epoch_interruption(true);
+    config.wasm_component_model(true);
+    config
+}
+
+/// Advances both epochs from a thread of its own, because an async task could be starved by the very guests it ends.
+struct Ticker {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engines: [Engine; 2]) -> std::io::Result<Self> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let tick = move || {
+            while stopped.recv_timeout(EPOCH) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                engines.iter().for_each(Engine::increment_epoch);
+            }
+        };
+        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(tick)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        let _ = self.stop.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

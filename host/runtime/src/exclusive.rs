@@ -1,0 +1,234 @@
+//! WASI 0.2: sandboxes that serve one invocation at a time.
+//!
+//! wasmtime's `ProxyHandler` needs concurrency support, which the 0.2 engine goes without for speed; so the pool is ours.
+//! Cancelling is simple here: dropping the store ends whatever runs in it.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use spillway_types::SandboxPolicy;
+use tokio::sync::{Notify, oneshot};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::Body;
+use crate::activity::Activity;
+use crate::fault::Fault;
+use crate::invocation::Invocation;
+use crate::sandbox::{Grants, SandboxState};
+use crate::shared::fault_of;
+
+/// Idle sandboxes kept for reuse; more are dropped as they come back.
+const IDLE_MAX: usize = 64;
+
+/// As for shared sandboxes.
+const REUSE_MAX: usize = 100_000;
+
+/// How long a guest may run on after its caller has gone: the caller of a finished response is gone, too, and the guest
+/// should get to return, so that its sandbox can be used again.
+const LAST_LINES_MAX: Duration = Duration::from_secs(1);
+
+/// The sandboxes of one revision.
+pub(crate) struct Exclusive {
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    engine: Engine,
+    pre: ProxyPre<SandboxState>,
+    grants: Arc<Grants>,
+    policy: SandboxPolicy,
+    idle: Mutex<Vec<Sandbox>>,
+}
+
+struct Sandbox {
+    store: Store<SandboxState>,
+    proxy: Proxy,
+    served: usize,
+}
+
+impl Exclusive {
+    pub(crate) fn new(
+        engine: &Engine,
+        pre: ProxyPre<SandboxState>,
+        grants: Arc<Grants>,
+        policy: SandboxPolicy,
+    ) -> Self {
+        let engine = engine.clone();
+        Self { pool: Arc::new(Pool { engine, pre, grants, policy, idle: Mutex::default() }) }
+    }
+
+    /// Makes a sandbox, to see whether it can be made; it waits for the first call if sandboxes are reused.
+    pub(crate) async fn try_instantiate(&self) -> Result<(), Fault> {
+        let sandbox = self.pool.instantiate().await?;
+        self.pool.give_back(sandbox);
+        Ok(())
+    }
+
+    pub(crate) async fn call(
+        &self,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
+        let (sender, receiver) = oneshot::channel();
+        let caller = Caller::default();
+        let guard = CallerGuard(caller.clone());
+        tokio::spawn(serve(self.pool.clone(), invocation.clone(), request, sender, caller));
+        match tokio::time::timeout_at(invocation.deadline.into(), receiver).await {
+            Ok(Ok(answer)) => {
+                let (response, activity) = answer?;
+                Ok(response.map(|body| activity.watch(body, guard)))
+            }
+            Ok(Err(_)) => Err(Fault::Host("the sandbox's task panicked".to_owned())),
+            Err(_) => Err(Fault::Deadline),
+        }
+    }
+}
+
+type Answer = Result<(http::Response<Body>, Activity), Fault>;
+
+/// Takes a sandbox, runs the guest to its end, and gives the sandbox back. The answer goes out as soon as it is there.
+async fn serve(
+    pool: Arc<Pool>,
+    invocation: Arc<Invocation>,
+    request: http::Request<Body>,
+    answer: oneshot::Sender<Answer>,
+    caller: Caller,
+) {
+    let sandbox = match pool.take() {
+        Some(sandbox) => Ok(sandbox),
+        None => {
+            let start = Instant::now();
+            let made = pool.instantiate().await;
+            invocation.note_init(start.elapsed());
+            made
+        }
+    };
+    let mut sandbox = match sandbox {
+        Ok(sandbox) => sandbox,
+        Err(fault) => return drop(answer.send(Err(fault))),
+    };
+    sandbox.served += 1;
+    let state = sandbox.store.data_mut();
+    state.attribution.set_sole(&invocation);
+    state.activity.touch();
+    let activity = state.activity.clone();
+    let patience = state.grants.limits.deadline;
+
+    let (headers, mut headers_set) = oneshot::channel();
+    let resources = (|| {
+        let mut http = state.http();
+        let request = http.new_incoming_request(Scheme::Http, request.map(|body| activity.watch(body, ())))?;
+        let outparam = http.new_response_outparam(headers)?;
+        wasmtime::error::Ok((request, outparam))
+    })();
+    let (request, outparam) = match resources {
+        Ok(resources) => resources,
+        Err(error) => return drop(answer.send(Err(Fault::Host(format!("{error:#}"))))),
+    };
+    let mut answer = Some(answer);
+    let mut send = |headers| {
+        if let Some(answer) = answer.take() {
+            let _ = answer.send(answered(headers, activity.clone()));
+        }
+    };
+    let result = {
+        let guest = sandbox.proxy.wasi_http_incoming_handler().call_handle(&mut sandbox.store, request, outparam);
+        let mut guest = pin!(guest);
+        let mut ended = pin!(async {
+            tokio::select! {
+                () = activity.stalled(patience) => {}
+                () = caller.gone() => {}
+            }
+        });
+        let mut waiting = true;
+        loop {
+            tokio::select! {
+                // The answer leaves as soon as the guest sets it, while the guest goes on writing the body.
+                headers = &mut headers_set, if waiting => {
+                    waiting = false;
+                    if let Ok(headers) = headers {
+                        send(headers);
+                    }
+                }
+                result = &mut guest => break result.map_err(Some),
+                () = &mut ended => break Err(None),
+            }
+        }
+    };
+    if let Ok(headers) = headers_set.try_recv() {
+        send(headers);
+    }
+    let fault = match result {
+        Ok(()) => {
+            pool.give_back(sandbox);
+            Fault::NoResponse("it returned without setting the response".to_owned())
+        }
+        Err(Some(error)) => {
+            let fault = fault_of(sandbox.store.data(), &error);
+            tracing::warn!(function = %pool.grants.function, invocation = %invocation.id, %fault, "sandbox ended");
+            fault
+        }
+        Err(None) => Fault::Deadline,
+    };
+    if let Some(answer) = answer {
+        let _ = answer.send(Err(fault));
+    }
+}
+
+fn answered(headers: Result<http::Response<HyperOutgoingBody>, ErrorCode>, activity: Activity) -> Answer {
+    match headers {
+        Ok(response) => Ok((response.map(|body| body.map_err(Into::into).boxed_unsync()), activity)),
+        Err(code) => Err(Fault::NoResponse(format!("the handler answered with {code:?}"))),
+    }
+}
+
+impl Pool {
+    fn take(&self) -> Option<Sandbox> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, sandbox: Sandbox) {
+        if self.policy.reuse && sandbox.served < REUSE_MAX {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_MAX {
+                return idle.push(sandbox);
+            }
+        }
+        drop(sandbox);
+    }
+
+    async fn instantiate(&self) -> Result<Sandbox, Fault> {
+        let mut store = SandboxState::store(&self.engine, &self.grants);
+        match self.pre.instantiate_async(&mut store).await {
+            Ok(proxy) => Ok(Sandbox { store, proxy, served: 0 }),
+            Err(error) => Err(fault_of(store.data(), &error)),
+        }
+    }
+}
+
+/// Tells a sandbox that nobody waits for it any more.
+#[derive(Clone, Default)]
+struct Caller(Arc<Notify>);
+
+impl Caller {
+    /// Waits until the caller has gone and a guest that only had its last lines to run has had time for them.
+    async fn gone(&self) {
+        self.0.notified().await;
+        tokio::time::sleep(LAST_LINES_MAX).await;
+    }
+}
+
+/// The caller's end: held by the call, then by the response's body.
+struct CallerGuard(Caller);
+
+impl Drop for CallerGuard {
+    fn drop(&mut self) {
+        self.0.0.notify_one();
+    }
+}

@@ -1,0 +1,92 @@
+//! How a call can fail, and telling which it was.
+
+use spillway_types::Outcome;
+use wasmtime::Trap;
+
+/// Why a call has no answer. The texts are for the log; callers get a problem type.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The guest trapped.
+    #[error("guest trapped: {0}")]
+    Trap(String),
+    /// No answer before the deadline.
+    #[error("no answer before the deadline")]
+    Deadline,
+    /// The guest asked for more memory than its limit and did not survive the refusal.
+    #[error(
+        "guest ran out of memory: it holds {used_bytes} bytes and wanted {wanted_bytes}; the limit is {limit_bytes}"
+    )]
+    OutOfMemory {
+        /// What it held.
+        used_bytes: u64,
+        /// What it would have held.
+        wanted_bytes: u64,
+        /// What it may hold.
+        limit_bytes: u64,
+    },
+    /// The guest returned without an answer, or with an error code instead of one.
+    #[error("guest did not answer: {0}")]
+    NoResponse(String),
+    /// Another invocation ended the sandbox that this one shared.
+    #[error("sandbox lost to another invocation: {0}")]
+    SandboxLost(String),
+    /// The node's fault.
+    #[error("host fault: {0}")]
+    Host(String),
+}
+
+impl Fault {
+    /// The outcome to record.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Trap(_) => Outcome::Trap,
+            Self::Deadline => Outcome::Deadline,
+            Self::OutOfMemory { .. } => Outcome::OutOfMemory,
+            Self::NoResponse(_) => Outcome::NoResponse,
+            Self::SandboxLost(_) => Outcome::SandboxLost,
+            Self::Host(_) => Outcome::HostFault,
+        }
+    }
+
+    /// Tells a guest's trap from a host's error, by what wasmtime put into the chain.
+    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return match trap {
+                // What remains when a task of ours was dropped in the middle, not the guest's doing.
+                Trap::Interrupt => Self::Deadline,
+                trap => Self::Trap(format!("{trap}{}", frames(error))),
+            };
+        }
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return Self::Trap(format!("the guest exited with code {}", exit.0));
+        }
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            return fault.clone();
+        }
+        if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
+            // A host call refused its arguments in a way that its interface has no error for, such as a dead handle.
+            return Self::Trap(format!("{error:#}{}", frames(error)));
+        }
+        Self::Host(format!("{error:#}"))
+    }
+}
+
+/// The innermost frames of the guest's stack, on one line.
+fn frames(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return String::new() };
+    let names: Vec<String> = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name().map(|name| wasmtime_demangle(name)))
+        .take(8)
+        .collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
+}
+
+/// Rust names carry a hash that helps nobody.
+fn wasmtime_demangle(name: &str) -> String {
+    match name.rsplit_once("17h") {
+        Some((head, tail)) if tail.len() == 17 && tail.ends_with('E') => head.to_owned(),
+        _ => name.to_owned(),
+    }
+}

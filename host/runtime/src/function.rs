@@ -1,0 +1,97 @@
+//! A revision ready to be called.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::component::Interface;
+use crate::exclusive::Exclusive;
+use crate::fault::Fault;
+use crate::invocation::Invocation;
+use crate::shared::Shared;
+use crate::{Body, code_cache::CodeKey};
+
+/// A compiled, linked and tried revision. Dropping it lets calls in flight finish.
+pub struct Function {
+    pub(crate) kind: Kind,
+    pub(crate) imports: Vec<String>,
+    pub(crate) usage: Arc<FunctionUse>,
+    pub(crate) code_key: CodeKey,
+}
+
+/// How its sandboxes are run.
+pub(crate) enum Kind {
+    /// WASI 0.3: several invocations share a sandbox.
+    Shared(Shared),
+    /// WASI 0.2: a sandbox serves one invocation at a time.
+    Exclusive(Exclusive),
+}
+
+/// What all sandboxes of a function take together, now and so far.
+#[derive(Debug, Default)]
+pub struct FunctionUse {
+    pub(crate) sandboxes: AtomicU64,
+    pub(crate) cold_starts: AtomicU64,
+    pub(crate) memory_bytes: AtomicU64,
+    pub(crate) tensor_bytes: AtomicU64,
+}
+
+impl FunctionUse {
+    /// Sandboxes alive.
+    pub fn sandboxes(&self) -> u64 {
+        self.sandboxes.load(Relaxed)
+    }
+
+    /// Sandboxes ever made.
+    pub fn cold_starts(&self) -> u64 {
+        self.cold_starts.load(Relaxed)
+    }
+
+    /// Linear memory, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Relaxed)
+    }
+
+    /// Host tensors, in bytes.
+    pub fn tensor_bytes(&self) -> u64 {
+        self.tensor_bytes.load(Relaxed)
+    }
+}
+
+impl Function {
+    /// Calls the function. The answer's body streams out of the sandbox as it is read.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the call up: a sandbox of its own is dropped, in a shared one the guest's task runs
+    /// on unheard until it ends or its deadline passes.
+    pub async fn call(
+        &self,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
+        match &self.kind {
+            Kind::Shared(shared) => shared.call(invocation, request).await,
+            Kind::Exclusive(exclusive) => exclusive.call(invocation, request).await,
+        }
+    }
+
+    /// The interface it answers through.
+    pub fn interface(&self) -> Interface {
+        match self.kind {
+            Kind::Shared(_) => Interface::P3,
+            Kind::Exclusive(_) => Interface::P2,
+        }
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// What its sandboxes take.
+    pub fn usage(&self) -> &FunctionUse {
+        &self.usage
+    }
+}

@@ -1,0 +1,136 @@
+//! `spillway:tensor/inference` and its blocking twin: the same work, waited for in two ways.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use spillway_inference::{Model, Run, RunError, Tensor};
+use wasmtime::component::{Access, Accessor, HasSelf, Resource};
+
+use super::bindings::inference::spillway::tensor::inference;
+use super::bindings::tensor::spillway::tensor::inference_blocking;
+use super::bindings::tensor::spillway::tensor::tensors::{Error, ErrorCode};
+use super::models::HostModel;
+use super::tensors::{HostTensor, error};
+use crate::invocation::Invocation;
+use crate::sandbox::{self, SandboxState};
+
+type Inputs = Vec<(String, Resource<HostTensor>)>;
+type Outputs = Result<Vec<Resource<HostTensor>>, Error>;
+
+/// A run with everything taken out of the store, so that it can wait without holding it.
+struct Job {
+    model: Arc<Model>,
+    inputs: Vec<(String, Tensor)>,
+    invocation: Option<Arc<Invocation>>,
+}
+
+impl SandboxState {
+    fn open_model(&mut self, name: &str) -> wasmtime::Result<Result<Resource<HostModel>, Error>> {
+        // A granted model is loaded when the revision is deployed, so opening never waits.
+        let Some(model) = self.grants.models.get(name).cloned() else {
+            let message = format!("model \"{name}\" is not granted; add it under [models] in spillway.toml");
+            return Ok(Err(error(ErrorCode::NotGranted, message)));
+        };
+        Ok(self.table.push(HostModel(model)).map_err(|_| {
+            error(ErrorCode::OutOfMemory, "the sandbox holds too many handles; open a model once and keep it")
+        }))
+    }
+
+    fn job(
+        &self,
+        model: &Resource<HostModel>,
+        inputs: &Inputs,
+        invocation: Option<Arc<Invocation>>,
+    ) -> wasmtime::Result<Job> {
+        let model = self.table.get(model)?.0.clone();
+        let inputs = inputs
+            .iter()
+            .map(|(name, tensor)| Ok((name.clone(), self.table.get(tensor)?.tensor.clone())))
+            .collect::<wasmtime::Result<_>>()?;
+        Ok(Job { model, inputs, invocation })
+    }
+
+    fn push_outputs(&mut self, run: Run) -> Outputs {
+        let mut handles = Vec::with_capacity(run.outputs.len());
+        for tensor in run.outputs {
+            let pushed = self.charge_tensor(tensor.byte_length()).and_then(|charge| self.push_tensor(tensor, charge));
+            match pushed {
+                Ok(handle) => handles.push(handle),
+                Err(refused) => {
+                    // The guest gets all outputs or none.
+                    handles.into_iter().for_each(|handle| drop(self.table.delete(handle)));
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(handles)
+    }
+}
+
+impl Job {
+    async fn run(self) -> Result<Run, Error> {
+        let deadline: Option<Instant> = self.invocation.as_ref().map(|invocation| invocation.deadline);
+        let run = self.model.run(self.inputs, deadline).await.map_err(|cause| {
+            let message = cause.to_string();
+            match cause {
+                RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
+                RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
+                RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
+            }
+        })?;
+        if let Some(invocation) = &self.invocation {
+            invocation.note_inference(run.queued, run.computed);
+        }
+        Ok(run)
+    }
+}
+
+impl inference::Host for SandboxState {}
+
+impl inference::HostWithStore<SandboxState> for HasSelf<SandboxState> {
+    async fn open(
+        store: &Accessor<SandboxState, Self>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<HostModel>, Error>> {
+        store.with(|mut store| store.get().open_model(&name))
+    }
+
+    async fn run(
+        store: &Accessor<SandboxState, Self>,
+        model: Resource<HostModel>,
+        inputs: Inputs,
+    ) -> wasmtime::Result<Outputs> {
+        let job = store.with(|mut store| {
+            let invocation = sandbox::invocation(&mut store);
+            store.get().job(&model, &inputs, invocation)
+        })?;
+        match job.run().await {
+            Ok(run) => Ok(store.with(|mut store| store.get().push_outputs(run))),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}
+
+impl inference_blocking::Host for SandboxState {}
+
+impl inference_blocking::HostWithStore<SandboxState> for HasSelf<SandboxState> {
+    async fn open(
+        mut store: Access<'_, SandboxState, Self>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<HostModel>, Error>> {
+        store.get().open_model(&name)
+    }
+
+    async fn run(
+        mut store: Access<'_, SandboxState, Self>,
+        model: Resource<HostModel>,
+        inputs: Inputs,
+    ) -> wasmtime::Result<Outputs> {
+        let invocation = sandbox::invocation(&mut store);
+        let job = store.get().job(&model, &inputs, invocation)?;
+        match job.run().await {
+            Ok(run) => Ok(store.get().push_outputs(run)),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One call of a function, and where its time went.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Identifies an invocation in logs, problems and traces: 16 random bytes as 32 hexadecimal digits, like a trace id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InvocationId(u128);
+
+impl InvocationId {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for InvocationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for InvocationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One call. Shared by ingress, sandbox and host calls, so its counters are atomic.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Its name in logs.
+    pub id: InvocationId,
+    /// When the response's headers must be there.
+    pub deadline: Instant,
+    cold: AtomicBool,
+    init_nanos: AtomicU64,
+    infer_nanos: AtomicU64,
+    kernel_queue_nanos: AtomicU64,
+}
+
+/// Where an invocation's time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Whether a sandbox was made for it.
+    pub cold: bool,
+    /// Making that sandbox.
+    pub init: Duration,
+    /// Native inference.
+    pub infer: Duration,
+    /// Waiting for a kernel thread.
+    pub kernel_queue: Duration,
+}
+
+impl Invocation {
+    /// A call that must answer before `deadline`.
+    pub fn new(deadline: Instant) -> Self {
+        Self {
+            id: InvocationId::random(),
+            deadline,
+            cold: AtomicBool::new(false),
+            init_nanos: AtomicU64::new(0),
+            infer_nanos: AtomicU64::new(0),
+            kernel_queue_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// Where its time went so far.
+    pub fn timing(&self) -> Timing {
+        Timing {
+            cold: self.cold.load(Relaxed),
+            init: Duration::from_nanos(self.init_nanos.load(Relaxed)),
+            infer: Duration::from_nanos(self.infer_nanos.load(Relaxed)),
+            kernel_queue: Duration::from_nanos(self.kernel_queue_nanos.load(Relaxed)),
+        }
+    }
+
+    pub(crate) fn note_init(&self, took: Duration) {
+        self.cold.store(true, Relaxed);
+        self.init_nanos.fetch_add(nanos(took), Relaxed);
+    }
+
+    pub(crate) fn note_inference(&self, queued: Duration, computed: Duration) {
+        self.kernel_queue_nanos.fetch_add(nanos(queued), Relaxed);
+        self.infer_nanos.fetch_add(nanos(computed), Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,257 @@
+//! Makes functions out of bundles.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spillway_inference::{Model, Models};
+use spillway_types::{Digest, FunctionId, Manifest, ModelName};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::code_cache::{CacheError, CodeCache, CodeKey};
+use crate::component::{Interface, Outside};
+use crate::engines::Engines;
+use crate::exclusive::Exclusive;
+use crate::fault::Fault;
+use crate::function::{Function, FunctionUse, Kind};
+use crate::host::{KeyValue, LogSink};
+use crate::imports;
+use crate::sandbox::{Grants, SandboxState};
+use crate::shared::Shared;
+
+/// How long trying out a new revision may take.
+const TRY_MAX: Duration = Duration::from_secs(30);
+
+/// What a runtime needs.
+pub struct RuntimeConfig {
+    /// Folder of compiled code.
+    pub code_folder: PathBuf,
+    /// Components compiled at once. One compilation already uses every core.
+    pub compilations: usize,
+    /// The node's models.
+    pub models: Arc<Models>,
+    /// The node's key-value store.
+    pub keyvalue: Arc<dyn KeyValue>,
+}
+
+/// Compiles, links and tries functions. Lives as long as the node; cloning is cheap.
+#[derive(Clone)]
+pub struct Runtime {
+    engines: Engines,
+    linkers: Arc<Linkers>,
+    cache: CodeCache,
+    compiling: Arc<Semaphore>,
+    models: Arc<Models>,
+    keyvalue: Arc<dyn KeyValue>,
+}
+
+struct Linkers {
+    p3: Linker<SandboxState>,
+    p2: Linker<SandboxState>,
+}
+
+/// A revision to be made ready.
+pub struct FunctionSpec {
+    /// Whose it is.
+    pub id: FunctionId,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The bare component ([`spillway_types::Bundle::component`]).
+    pub component: Vec<u8>,
+    /// Digest and file of each model that the manifest grants.
+    pub models: BTreeMap<ModelName, (Digest, PathBuf)>,
+    /// Where its log records go.
+    pub log: Arc<dyn LogSink>,
+}
+
+/// A function ready to be called, and what that took.
+pub struct Prepared {
+    /// The function.
+    pub function: Function,
+    /// Compiling, or mapping compiled code.
+    pub compile: Duration,
+    /// Whether compiled code was there already.
+    pub cached: bool,
+}
+
+/// Why a revision cannot be made ready. Every text is for the author.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The binary is damaged or not valid.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// It does not answer HTTP.
+    #[error(
+        "the component exports {}, but neither `wasi:http/handler@0.3` nor `wasi:http/incoming-handler@0.2`; \
+         implement one, with `#[spillway_sdk::function]` in Rust or the `wasi:http/proxy` world elsewhere",
+        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") }
+    )]
+    NoHandler {
+        /// What it exports instead.
+        exports: Vec<String>,
+    },
+    /// It imports what no sandbox is linked with.
+    #[error("the component imports {}; this node offers WASI 0.2 and 0.3, wasi:http, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1, wasi:logging@0.1.0-draft and spillway:tensor@0.1.0", imports.join(", "))]
+    UnknownImports {
+        /// Their names.
+        imports: Vec<String>,
+    },
+    /// It expects other types behind an import than the node has.
+    #[error("an import does not match what this node offers: {0}")]
+    Mismatch(String),
+    /// A model cannot be loaded.
+    #[error("model \"{name}\" ({digest}): {reason}")]
+    Model {
+        /// Its name in the manifest.
+        name: ModelName,
+        /// Its digest.
+        digest: Digest,
+        /// What the engine says.
+        reason: String,
+    },
+    /// A sandbox cannot be made.
+    #[error("a sandbox cannot be made: {0}")]
+    Sandbox(Fault),
+    /// The node's fault.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl Runtime {
+    /// Makes both engines and everything that guests can import.
+    ///
+    /// # Errors
+    /// If the folder of compiled code cannot be used, or the kernel refuses the address space.
+    pub fn new(config: RuntimeConfig) -> Result<Self, CacheError> {
+        let engines = Engines::new();
+        let cache = CodeCache::open(&config.code_folder)?;
+        let engines = engines.map_err(|error| CacheError::Io {
+            path: config.code_folder.clone(),
+            source: std::io::Error::other(format!("wasmtime cannot start: {error:#}")),
+        })?;
+        let linkers = Linkers {
+            p3: imports::linker(&engines.p3, Interface::P3).expect("the imports are the same in every build"),
+            p2: imports::linker(&engines.p2, Interface::P2).expect("the imports are the same in every build"),
+        };
+        Ok(Self {
+            engines,
+            linkers: Arc::new(linkers),
+            cache,
+            compiling: Arc::new(Semaphore::new(config.compilations.max(1))),
+            models: config.models,
+            keyvalue: config.keyvalue,
+        })
+    }
+
+    /// Makes a revision ready: checks its imports, compiles it, loads its models, links it and makes one sandbox.
+    ///
+    /// # Errors
+    /// What is wrong with the revision; the node is as before.
+    pub async fn prepare(&self, spec: FunctionSpec) -> Result<Prepared, PrepareError> {
+        let outside = Outside::read(&spec.component).map_err(PrepareError::Invalid)?;
+        let Some(interface) = outside.interface else {
+            return Err(PrepareError::NoHandler { exports: outside.exports });
+        };
+        let unknown = outside.unknown_imports(interface);
+        if !unknown.is_empty() {
+            return Err(PrepareError::UnknownImports { imports: unknown });
+        }
+        let models = self.open_models(&spec.models).await?;
+        let start = Instant::now();
+        let (component, code_key, cached) = self.compile(spec.component, interface).await?;
+        let compile = start.elapsed();
+
+        let usage = Arc::new(FunctionUse::default());
+        let policy = spec.manifest.sandbox;
+        let grants = Arc::new(Grants {
+            function: spec.id,
+            limits: spec.manifest.limits,
+            models,
+            config: spec.manifest.config,
+            buckets: spec.manifest.capabilities.keyvalue,
+            keyvalue: self.keyvalue.clone(),
+            log: spec.log,
+            total: usage.clone(),
+        });
+        let mismatch = |error: wasmtime::Error| PrepareError::Mismatch(format!("{error:#}"));
+        let engine = self.engines.of(interface);
+        let kind = match interface {
+            Interface::P3 => {
+                let pre = self.linkers.p3.instantiate_pre(&component).map_err(mismatch)?;
+                let pre = p3::bindings::ServicePre::new(pre).map_err(mismatch)?;
+                let shared = Shared::new(engine, pre, grants, policy);
+                within_try_max(shared.try_instantiate()).await?;
+                Kind::Shared(shared)
+            }
+            Interface::P2 => {
+                let pre = self.linkers.p2.instantiate_pre(&component).map_err(mismatch)?;
+                let pre = p2::bindings::ProxyPre::new(pre).map_err(mismatch)?;
+                let exclusive = Exclusive::new(engine, pre, grants, policy);
+                within_try_max(exclusive.try_instantiate()).await?;
+                Kind::Exclusive(exclusive)
+            }
+        };
+        Ok(Prepared { function: Function { kind, imports: outside.imports, usage, code_key }, compile, cached })
+    }
+
+    async fn open_models(
+        &self,
+        granted: &BTreeMap<ModelName, (Digest, PathBuf)>,
+    ) -> Result<BTreeMap<String, Arc<Model>>, PrepareError> {
+        let mut models = BTreeMap::new();
+        for (name, (digest, file)) in granted {
+            let model = self.models.open(*digest, file.clone()).await.map_err(|error| PrepareError::Model {
+                name: name.clone(),
+                digest: *digest,
+                reason: error.to_string(),
+            })?;
+            models.insert(name.as_str().to_owned(), model);
+        }
+        Ok(models)
+    }
+
+    async fn compile(&self, bytes: Vec<u8>, interface: Interface) -> Result<(Component, CodeKey, bool), PrepareError> {
+        let engine = self.engines.of(interface).clone();
+        let cache = self.cache.clone();
+        let permit = self.compiling.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let compiled = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let key = CodeKey::new(&engine, &Digest::of(&bytes));
+            if let Some(component) = cache.load(&engine, key) {
+                return Ok((component, key, true));
+            }
+            let code =
+                engine.precompile_component(&bytes).map_err(|error| PrepareError::Invalid(format!("{error:#}")))?;
+            cache.store(key, &code).map_err(|error| PrepareError::Host(error.to_string()))?;
+            let component = cache
+                .load(&engine, key)
+                .ok_or_else(|| PrepareError::Host("compiled code was written but cannot be mapped".to_owned()))?;
+            Ok((component, key, false))
+        });
+        compiled.await.unwrap_or_else(|panic| Err(PrepareError::Host(format!("the compiler failed: {panic}"))))
+    }
+
+    /// Drops compiled code used longest ago until at most `budget_bytes` remain, never that of `live` functions.
+    /// Returns how many artefacts went, their bytes, and the bytes that remain. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn collect_code<'a>(
+        &self,
+        budget_bytes: u64,
+        live: impl IntoIterator<Item = &'a Function>,
+    ) -> Result<(u64, u64, u64), CacheError> {
+        let live: Vec<CodeKey> = live.into_iter().map(|function| function.code_key).collect();
+        self.cache.collect(budget_bytes, &live)
+    }
+}
+
+async fn within_try_max(tried: impl Future<Output = Result<(), Fault>>) -> Result<(), PrepareError> {
+    match tokio::time::timeout(TRY_MAX, tried).await {
+        Ok(tried) => tried.map_err(PrepareError::Sandbox),
+        Err(_) => Err(PrepareError::Sandbox(Fault::Deadline)),
+    }
+}

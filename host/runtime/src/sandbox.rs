@@ -1,0 +1,186 @@
+//! What belongs to one sandbox: the data of its store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use spillway_inference::Model;
+use spillway_types::{FunctionId, Limits};
+use wasmtime::component::{GuestTaskId, ResourceTable};
+use wasmtime::{AsContextMut, Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use crate::activity::Activity;
+use crate::function::FunctionUse;
+use crate::host::{KeyValue, LogSink};
+use crate::invocation::Invocation;
+use crate::limits::{HANDLES_MAX, MemoryLimiter, TensorLedger};
+use crate::output::LineOutput;
+
+/// What one revision may do: shared by all its sandboxes.
+pub(crate) struct Grants {
+    pub(crate) function: FunctionId,
+    pub(crate) limits: Limits,
+    pub(crate) models: BTreeMap<String, Arc<Model>>,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) buckets: Vec<String>,
+    pub(crate) keyvalue: Arc<dyn KeyValue>,
+    pub(crate) log: Arc<dyn LogSink>,
+    pub(crate) total: Arc<FunctionUse>,
+}
+
+/// One sandbox's state.
+pub(crate) struct SandboxState {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: DenyOutbound,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) tensors: TensorLedger,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) attribution: Attribution,
+    pub(crate) activity: Activity,
+    /// How long making the sandbox took, until the first invocation has taken note of it.
+    pub(crate) init: Option<std::time::Duration>,
+    /// Counts the sandbox as alive until it is gone.
+    _alive: Alive,
+}
+
+impl SandboxState {
+    /// A store with an empty sandbox: nothing from outside but clocks, random numbers and the log.
+    pub(crate) fn store(engine: &Engine, grants: &Arc<Grants>) -> Store<Self> {
+        let attribution = Attribution::default();
+        let output = |level| LineOutput::new(level, grants.log.clone(), attribution.clone());
+        let wasi = WasiCtx::builder()
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .allow_blocking_current_thread(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let state = Self {
+            wasi,
+            http: WasiHttpCtx::new(),
+            hooks: DenyOutbound,
+            table,
+            memory: MemoryLimiter::new(grants.limits.memory_bytes, grants.total.clone()),
+            tensors: TensorLedger::new(grants.limits.tensor_bytes, grants.total.clone()),
+            grants: grants.clone(),
+            attribution,
+            activity: Activity::new(),
+            init: None,
+            _alive: Alive::new(grants.total.clone()),
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.memory);
+        // A guest that never waits is interrupted at every tick, so that its deadline can be seen from outside.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+}
+
+impl WasiView for SandboxState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for SandboxState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// No manifest can grant outbound HTTP yet, so every request gets `wasi:http`'s own denial.
+struct DenyOutbound;
+
+type IoResult = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
+type Sent = Result<(http::Response<WasiBody>, IoResult), wasmtime_wasi_http::Error>;
+
+impl WasiHttpHooks for DenyOutbound {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _io: IoResult,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
+    }
+}
+
+/// Counts sandboxes.
+struct Alive(Arc<FunctionUse>);
+
+impl Alive {
+    fn new(total: Arc<FunctionUse>) -> Self {
+        total.sandboxes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        total.cold_starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self(total)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.sandboxes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Which invocation a sandbox works for. A WASI 0.3 sandbox may work for several: there the guest task tells.
+#[derive(Clone, Default)]
+pub(crate) struct Attribution(Arc<Mutex<Running>>);
+
+#[derive(Default)]
+struct Running {
+    /// In a sandbox for one invocation at a time.
+    sole: Option<Weak<Invocation>>,
+    /// In a shared sandbox; entries of ended invocations are dead and swept when another comes.
+    tasks: HashMap<GuestTaskId, Weak<Invocation>>,
+}
+
+impl Attribution {
+    pub(crate) fn set_sole(&self, invocation: &Arc<Invocation>) {
+        self.lock().sole = Some(Arc::downgrade(invocation));
+    }
+
+    pub(crate) fn add(&self, task: GuestTaskId, invocation: &Arc<Invocation>) {
+        let mut running = self.lock();
+        running.tasks.retain(|_, invocation| invocation.strong_count() > 0);
+        running.tasks.insert(task, Arc::downgrade(invocation));
+    }
+
+    fn sole(&self) -> Option<Arc<Invocation>> {
+        self.lock().sole.as_ref()?.upgrade()
+    }
+
+    /// The invocation, if there is exactly one that it can be.
+    pub(crate) fn only(&self) -> Option<Arc<Invocation>> {
+        let running = self.lock();
+        if let Some(sole) = &running.sole {
+            return sole.upgrade();
+        }
+        let mut alive = running.tasks.values().filter_map(Weak::upgrade);
+        let first = alive.next()?;
+        alive.next().is_none().then_some(first)
+    }
+
+    fn of_task(&self, task: GuestTaskId) -> Option<Arc<Invocation>> {
+        self.lock().tasks.get(&task)?.upgrade()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The invocation on whose behalf a host function was called.
+pub(crate) fn invocation(mut store: impl AsContextMut<Data = SandboxState>) -> Option<Arc<Invocation>> {
+    let mut store = store.as_context_mut();
+    let attribution = store.data().attribution.clone();
+    if let Some(sole) = attribution.sole() {
+        return Some(sole);
+    }
+    // The outermost task is the one that `on_request_start` was told of.
+    let root = store.async_call_stack().ok()?.last()?;
+    attribution.of_task(root)
+}
