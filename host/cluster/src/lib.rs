@@ -1,1 +1,38 @@
-//! stub
+//! What a node remembers: functions and their revisions, blobs by digest, and the key-value data of guests.
+//!
+//! ```text
+//! DATA/                 0700
+//!   layout              version of everything below
+//!   lock                held by the one node that uses the folder; contains its process id
+//!   store.sqlite        functions, revisions, routes, key-value pairs (and SQLite's -wal and -shm)
+//!   blobs/sha256/ab/…   bundles and models, read-only, named by their digest
+//!   staging/            uploads under way; emptied when the folder is opened
+//! ```
+//!
+//! One invariant carries the rest: **the database never refers to a blob that is not durable**. A blob is written and
+//! synced, renamed into place, its folder synced, and only then a revision that names it is committed; garbage collection
+//! goes the other way, database first, files second. So `kill -9` leaves at worst a blob that nobody refers to.
+//!
+//! All calls block: call them where blocking is allowed. Nothing here reads a clock; the caller passes the time.
+
+mod audit;
+mod blobs;
+mod database;
+mod fault;
+mod folder;
+mod functions;
+mod gc;
+mod keyvalue;
+mod store;
+
+pub use audit::Audit;
+pub use blobs::{Blob, BlobError, BlobWriter, Blobs};
+pub use fault::Fault;
+pub use folder::OpenError;
+pub use functions::{CommitError, Committed, FunctionRecord, NewRevision, RevisionRecord};
+pub use gc::{GcPolicy, GcReport};
+pub use keyvalue::{
+    BATCH_BYTES_MAX, BATCH_KEYS_MAX, Bucket, KEY_BYTES_MAX, KeyPage, KeyValue, KeyValueError, PAGE_KEYS_MAX,
+    VALUE_BYTES_MAX,
+};
+pub use store::Store;

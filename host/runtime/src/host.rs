@@ -28,7 +28,7 @@ pub trait KeyValue: Send + Sync + 'static {
     /// # Errors
     /// As [`KeyValue::get`].
     fn exists(&self, namespace: &Namespace, bucket: &str, key: &str) -> Result<bool, KeyValueError>;
-    /// A page of keys in order, from `cursor` on, and the cursor of the next page.
+    /// A page of keys in the order they were first set, from `cursor` on, and the cursor of the next page.
     ///
     /// # Errors
     /// As [`KeyValue::get`].
