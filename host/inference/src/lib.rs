@@ -1,1 +1,42 @@
-//! stub
+//! Native inference: tensors, engines, and the models of a node.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `dtype`, `tensor` | [`DType`], [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
+//! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
+//! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
+//! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
+//! | `models` | [`Models`]: loads each digest once per node |
+//! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
+//!
+//! What happens to a call of a model:
+//!
+//! | step | where | what goes wrong there |
+//! | --- | --- | --- |
+//! | [`Models::open`] | a kernel thread, the first time | [`OpenError`]: unreadable, another digest, no model, unsupported |
+//! | inputs checked | the caller's thread | [`RunError::InvalidArgument`], naming the input |
+//! | queued | first in, first out | [`RunError::DeadlineExceeded`] |
+//! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`] |
+//! | computed | a kernel thread, stopping between graph nodes | both of these |
+//!
+//! Invariants: native code runs on [`KernelThreads`] or in a function named `blocking`, never on an async thread. A
+//! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
+
+mod arguments;
+mod dtype;
+mod engine;
+mod job;
+mod model;
+mod models;
+mod tensor;
+mod threads;
+mod tract;
+
+pub use dtype::DType;
+pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
+pub use job::{Caller, Job, JobError};
+pub use model::{Model, Run};
+pub use models::{ModelStatus, Models, OpenError};
+pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
+pub use threads::{KernelThreads, ThreadLoad};
+pub use tract::TractEngine;

@@ -1,0 +1,100 @@
+//! What an engine is: it turns a file into a loaded model, and a loaded model turns tensors into tensors.
+
+use std::fmt;
+
+use crate::{DType, Tensor};
+
+/// Runs models. An engine is chosen once per node; `dyn`, because a node may have it from a library that is found at
+/// start.
+pub trait Engine: Send + Sync + 'static {
+    /// The name that operators see, such as `tract`.
+    fn name(&self) -> &'static str;
+
+    /// Parses and optimises the model in `file`, given whole. Slow (seconds for large models), so never called on an
+    /// async thread. May panic: the caller contains it.
+    ///
+    /// # Errors
+    /// When the file is no model or this engine cannot run it.
+    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError>;
+}
+
+/// A model in an engine's optimised form, shared by all who run it.
+pub trait LoadedModel: Send + Sync + 'static {
+    /// The inputs in the model's own order.
+    fn inputs(&self) -> &[TensorType];
+
+    /// The outputs in the model's own order.
+    fn outputs(&self) -> &[TensorType];
+
+    /// Memory that the model occupies, in bytes; an estimate.
+    fn memory_bytes(&self) -> usize;
+
+    /// Computes the outputs on the calling thread. `inputs` stand in the model's order and fit
+    /// [`inputs`](Self::inputs). Asks `stop` between graph nodes, and gives up where it says so. May panic: the caller
+    /// contains it.
+    ///
+    /// # Errors
+    /// [`RunError::DeadlineExceeded`] when `stop` said so.
+    fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError>;
+}
+
+/// The declared type of one input or output of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorType {
+    /// The name in the model.
+    pub name: String,
+    /// The element type.
+    pub dtype: DType,
+    /// The length of each axis; a free axis (the batch, usually) is `None`.
+    pub shape: Vec<Option<usize>>,
+}
+
+impl TensorType {
+    /// Whether `tensor` may be passed as this input.
+    pub fn admits(&self, tensor: &Tensor) -> bool {
+        let axis_fits = |(declared, given): (&Option<usize>, &usize)| declared.is_none_or(|length| length == *given);
+        self.dtype == tensor.dtype()
+            && self.shape.len() == tensor.shape().len()
+            && self.shape.iter().zip(tensor.shape()).all(axis_fits)
+    }
+}
+
+impl fmt::Display for TensorType {
+    /// Without the name: `int32 [?, 2048]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [", self.dtype)?;
+        for (index, axis) in self.shape.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match axis {
+                Some(length) => write!(f, "{comma}{length}")?,
+                None => write!(f, "{comma}?")?,
+            }
+        }
+        write!(f, "]")
+    }
+}
+
+/// A file that an engine does not take. Messages are for the author of the function.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Not the format that the engine reads, or damaged.
+    #[error("not a model: {0}")]
+    NotAModel(String),
+    /// A model, but the engine cannot run it.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+}
+
+/// A run that gave no outputs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// An input does not fit the model; the message names it.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// The deadline passed before or while computing.
+    #[error("the deadline passed before the model had finished")]
+    DeadlineExceeded,
+    /// The engine failed on inputs that fit.
+    #[error("the engine failed: {0}")]
+    EngineFailed(String),
+}

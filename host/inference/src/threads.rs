@@ -1,0 +1,177 @@
+//! The threads that compute: bounded, first in first out, and never the async ones.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::job::{Caller, Job, Slot};
+
+/// Stack of a kernel thread. An overflow kills the node, and optimisers recurse over graphs from strangers; tract is
+/// made and tested on main threads, which Linux gives 8 MiB (`ulimit -s`). Twice that, of which only what is used is
+/// backed.
+const STACK_BYTES: usize = 16 << 20;
+
+/// A pool of operating system threads for native work: inference, model loading, long kernels.
+///
+/// Jobs start in the order in which they came. One thread per core is right for inference: tract gains little from a
+/// second thread on one run, and more runs than cores only take time from each other.
+#[derive(Debug)]
+pub struct KernelThreads {
+    shared: Arc<Shared>,
+    /// Emptied by the shutdown that joins them.
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Signalled when a job comes or the queue closes.
+    ready: Condvar,
+    // Counted beside the queue, so that reading metrics takes no lock.
+    queued: Arc<AtomicUsize>,
+    running: AtomicUsize,
+    busy_nanoseconds: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Those whose work was taken back stay, empty, until their turn.
+    slots: VecDeque<Arc<Slot>>,
+    is_closed: bool,
+}
+
+/// What the threads are doing, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadLoad {
+    /// Jobs that wait for a thread.
+    pub queued: usize,
+    /// Jobs that compute now.
+    pub running: usize,
+    /// Time spent in jobs that have ended, summed over the threads.
+    pub busy: Duration,
+}
+
+impl KernelThreads {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn new(count: NonZeroUsize) -> io::Result<Self> {
+        let pool = Self { shared: Arc::default(), workers: Mutex::default() };
+        for index in 0..count.get() {
+            let shared = pool.shared.clone();
+            let thread = thread::Builder::new().name(format!("kernel-{index}")).stack_size(STACK_BYTES);
+            lock(&pool.workers).push(thread.spawn(move || shared.work())?);
+        }
+        Ok(pool)
+    }
+
+    /// Starts one thread per core that this process may use.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn one_per_core() -> io::Result<Self> {
+        Self::new(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Queues `work`. It is told through [`Caller`] when nobody waits for it any more.
+    ///
+    /// # Cancel safety
+    /// Dropping the job before it has started removes it from the queue, with all that it holds.
+    pub fn spawn<T, F>(&self, work: F) -> Job<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Caller<'_>) -> T + Send + 'static,
+    {
+        let (job, slot) = Job::new(work, self.shared.queued.clone());
+        self.shared.push(slot);
+        job
+    }
+
+    /// What the threads are doing at this moment.
+    pub fn load(&self) -> ThreadLoad {
+        ThreadLoad {
+            queued: self.shared.queued.load(Relaxed),
+            running: self.shared.running.load(Relaxed),
+            busy: Duration::from_nanos(self.shared.busy_nanoseconds.load(Relaxed)),
+        }
+    }
+
+    /// Drops the jobs that have not started (their callers get [`JobError::Stopped`](crate::JobError)), lets the
+    /// running ones end, and joins the threads. Blocks; not for async threads. Called again it does nothing. Dropping
+    /// the pool does the same.
+    pub fn shutdown(&self) {
+        for slot in self.shared.close() {
+            slot.take();
+        }
+        let workers = std::mem::take(&mut *lock(&self.workers));
+        for worker in workers {
+            // A job may hold the last handle to its own pool; a thread that joined itself would wait for ever.
+            if worker.thread().id() != thread::current().id() && worker.join().is_err() {
+                tracing::error!("a kernel thread died outside a job; this is a bug in Spillway");
+            }
+        }
+    }
+}
+
+impl Drop for KernelThreads {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Shared {
+    /// What each thread does until the queue closes.
+    fn work(&self) {
+        while let Some(slot) = self.next() {
+            let Some(work) = slot.take() else { continue };
+            self.running.fetch_add(1, Relaxed);
+            let started = Instant::now();
+            work();
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.busy_nanoseconds.fetch_add(nanoseconds, Relaxed);
+            self.running.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn next(&self) -> Option<Arc<Slot>> {
+        let mut queue = lock(&self.queue);
+        while !queue.is_closed {
+            if let Some(slot) = queue.slots.pop_front() {
+                return Some(slot);
+            }
+            queue = self.ready.wait(queue).expect(UNPOISONED);
+        }
+        None
+    }
+
+    fn push(&self, slot: Arc<Slot>) {
+        let mut queue = lock(&self.queue);
+        if queue.is_closed {
+            // Not under the lock: what the work holds is dropped here, whatever that may be.
+            drop(queue);
+            slot.take();
+        } else {
+            queue.slots.push_back(slot);
+            drop(queue);
+            self.ready.notify_one();
+        }
+    }
+
+    fn close(&self) -> VecDeque<Arc<Slot>> {
+        let mut queue = lock(&self.queue);
+        queue.is_closed = true;
+        self.ready.notify_all();
+        std::mem::take(&mut queue.slots)
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds a lock of the kernel threads";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect(UNPOISONED)
+}

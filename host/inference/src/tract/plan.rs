@@ -1,0 +1,206 @@
+//! Execution plans: one for all shapes where tract can optimise with symbols, else one per shape, a few of them kept.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tract_onnx::prelude::{
+    Datum, DatumType, InferenceModel, InferenceModelExt, IntoArcTensor, TValue, TractError, TractResult, TypedModel,
+    TypedRunnableModel, TypedSimplePlan,
+};
+use tract_onnx::tract_core::ops::{cast::cast, konst::Const};
+use tract_onnx::tract_core::plan::eval;
+use tract_onnx::tract_hir::internal::SpecialOps;
+
+use super::axes::Axes;
+use super::explain;
+use super::graph::DeclaredOutput;
+use crate::job::contain;
+use crate::tensor::dtype_of;
+use crate::{LoadError, RunError, Tensor, TensorType};
+
+/// How many shapes of one model keep their plans. Each holds its own packed weights, so more would cost more memory
+/// than the time is worth: planning takes about as long as one to four runs (magika 10 ms, PP-OCR detection 114 ms).
+const KEPT_SHAPES: usize = 4;
+
+/// What free axes are tried as when a model loads, as (first axis, others): the usual single item; images, which nets
+/// halve five or six times; and an even number for models that split their first axis.
+const TRIALS: [(usize, usize); 3] = [(1, 1), (1, 320), (64, 64)];
+
+type Plan = Arc<TypedRunnableModel>;
+
+/// The plans of one model.
+pub(super) enum Plans {
+    /// Fits every shape that the model admits.
+    One(Plan),
+    /// Of the real models at hand most are so: tract does not follow `Shape` into `Reshape` and `Expand` by symbols.
+    PerShape {
+        /// Shares its weights with nothing but itself: plans pack their own.
+        source: Box<InferenceModel>,
+        /// By lengths of the free axes, the most recently used last.
+        recent: Mutex<Vec<(Vec<usize>, Plan)>>,
+        /// Held while planning, so that callers with one new shape make one plan.
+        planning: Mutex<()>,
+    },
+}
+
+impl Plans {
+    /// Plans `model`, and says what its outputs are.
+    pub(super) fn prepare(
+        model: InferenceModel,
+        axes: &Axes,
+        outputs: Vec<DeclaredOutput>,
+    ) -> Result<(Self, Vec<TensorType>), LoadError> {
+        let general_error = match plan(model.clone()) {
+            Ok(plan) => {
+                let outputs = types_of(&plan, outputs, false)?;
+                return Ok((Self::One(plan), outputs));
+            }
+            Err(error) => error,
+        };
+        if axes.are_fixed() {
+            return Err(LoadError::Unsupported(format!("tract cannot plan the graph ({})", explain(&general_error))));
+        }
+        let mut last_error = general_error;
+        for (batch, other) in TRIALS {
+            let lengths = axes.guess(batch, other);
+            match plan_for(&model, axes, &lengths) {
+                Ok(plan) => {
+                    let outputs = types_of(&plan, outputs, true)?;
+                    let recent = Mutex::new(vec![(lengths, plan)]);
+                    return Ok((Self::PerShape { source: Box::new(model), recent, planning: Mutex::new(()) }, outputs));
+                }
+                Err(error) => last_error = error,
+            }
+        }
+        Err(LoadError::Unsupported(format!(
+            "tract cannot plan the graph for any length of its free axes that was tried; export the model with fixed \
+             shapes ({})",
+            explain(&last_error)
+        )))
+    }
+
+    /// The plan for inputs whose free axes have `lengths`; made now if no recent run had them.
+    pub(super) fn find_or_make(&self, axes: &Axes, lengths: &[usize]) -> Result<Plan, RunError> {
+        let (source, recent, planning) = match self {
+            Self::One(plan) => return Ok(plan.clone()),
+            Self::PerShape { source, recent, planning } => (source, recent, planning),
+        };
+        if let Some(plan) = find(recent, lengths) {
+            return Ok(plan);
+        }
+        let _planning = lock(planning);
+        // Whoever held the lock may have made it.
+        if let Some(plan) = find(recent, lengths) {
+            return Ok(plan);
+        }
+        let plan = plan_for(source, axes, lengths).map_err(|cause| {
+            RunError::EngineFailed(format!("tract cannot plan the model for these shapes ({})", explain(&cause)))
+        })?;
+        let mut recent = lock(recent);
+        if recent.len() == KEPT_SHAPES {
+            recent.remove(0);
+        }
+        recent.push((lengths.to_vec(), plan.clone()));
+        Ok(plan)
+    }
+
+    /// Constants of the plans, and of the graph where it is kept to make more of them.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::One(plan) => constant_bytes(plan.model()),
+            Self::PerShape { source, recent, .. } => {
+                let plans: usize = lock(recent).iter().map(|(_, plan)| constant_bytes(plan.model())).sum();
+                let weights = source.nodes().iter().filter_map(|node| node.op_as::<Const>());
+                plans + weights.filter_map(|weight| Some(weight.val().as_plain_ram()?.as_bytes().len())).sum::<usize>()
+            }
+        }
+    }
+}
+
+/// Runs `plan` on the calling thread, asking `stop` before every node.
+pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
+    let inputs = inputs.into_iter().map(|tensor| TValue::from_const(tensor.elements())).collect();
+    let outputs = plan.spawn().and_then(|mut state| {
+        state.run_plan_with_eval(inputs, |context, state, node, inputs| {
+            if stop() { Err(TractError::new(Stopped)) } else { eval(context, state, node, inputs) }
+        })
+    });
+    match outputs {
+        Ok(outputs) => {
+            let outputs = outputs.into_iter().map(|value| Tensor::from_elements(value.into_arc_tensor()));
+            outputs.collect::<Result<_, _>>().map_err(RunError::EngineFailed)
+        }
+        Err(error) if error.is::<Stopped>() => Err(RunError::DeadlineExceeded),
+        Err(error) => Err(RunError::EngineFailed(explain(&error))),
+    }
+}
+
+/// Carries the wish to stop through tract's errors.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped between two graph nodes")]
+struct Stopped;
+
+fn plan_for(model: &InferenceModel, axes: &Axes, lengths: &[usize]) -> TractResult<Plan> {
+    let mut model = model.clone();
+    model.set_symbols(&axes.substitutions(lengths))?;
+    plan(model)
+}
+
+fn plan(model: InferenceModel) -> TractResult<Plan> {
+    let plan = contain(|| {
+        let mut model = model.into_typed()?;
+        give_shapes_numbers(&mut model)?;
+        TypedSimplePlan::new(model.into_optimized()?)
+    });
+    // A shape at which tract panics is one more shape that does not fit; another may.
+    plan.unwrap_or_else(|panic| Err(TractError::msg(panic)))
+}
+
+/// Casts outputs of tract's symbolic type to the `int64` that ONNX declares, inside the plan, where symbols have
+/// values.
+fn give_shapes_numbers(model: &mut TypedModel) -> TractResult<()> {
+    let mut outlets = model.output_outlets()?.to_vec();
+    for (index, outlet) in outlets.iter_mut().enumerate() {
+        if model.outlet_fact(*outlet)?.datum_type == DatumType::TDim {
+            let name = format!("spillway.output.{index}");
+            *outlet = model.wire_node(name, cast(i64::datum_type()), &[*outlet])?[0];
+        }
+    }
+    model.select_output_outlets(&outlets)
+}
+
+fn types_of(plan: &Plan, outputs: Vec<DeclaredOutput>, is_trial: bool) -> Result<Vec<TensorType>, LoadError> {
+    outputs.into_iter().enumerate().map(|(index, output)| type_of(plan, index, output, is_trial)).collect()
+}
+
+/// The type of output `index`. A plan made for one shape says nothing about others (`is_trial`), so there a length
+/// counts only where the file declares it too.
+fn type_of(plan: &Plan, index: usize, output: DeclaredOutput, is_trial: bool) -> Result<TensorType, LoadError> {
+    let DeclaredOutput { name, shape: declared } = output;
+    let fact = plan.model().output_fact(index).map_err(|cause| LoadError::NotAModel(explain(&cause)))?;
+    let Some(dtype) = dtype_of(fact.datum_type) else {
+        return Err(LoadError::Unsupported(format!("output `{name}` is of a type that tensors do not have")));
+    };
+    let planned = fact.shape.iter().map(|axis| axis.as_i64().and_then(|length| usize::try_from(length).ok()));
+    let declares = |axis: usize, length: Option<usize>| {
+        declared.as_ref().and_then(|shape| *shape.get(axis)?).is_some_and(|declared| Some(declared) == length)
+    };
+    let shape = planned.enumerate().map(|(axis, length)| length.filter(|_| !is_trial || declares(axis, length)));
+    Ok(TensorType { name, dtype, shape: shape.collect() })
+}
+
+fn constant_bytes(model: &TypedModel) -> usize {
+    let constants = model.nodes().iter().filter(|node| node.op_is::<Const>());
+    let sizes = constants.flat_map(|node| &node.outputs).filter_map(|outlet| outlet.fact.mem_size().as_i64());
+    sizes.filter_map(|size| usize::try_from(size).ok()).sum()
+}
+
+fn find(recent: &Mutex<Vec<(Vec<usize>, Plan)>>, lengths: &[usize]) -> Option<Plan> {
+    let mut recent = lock(recent);
+    let index = recent.iter().position(|(known, _)| known == lengths)?;
+    recent[index..].rotate_left(1);
+    recent.last().map(|(_, plan)| plan.clone())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("tract's panics are contained, and nothing else panics while it holds a lock of the plans")
+}

@@ -1,0 +1,7 @@
+//! Tests of the public face of `spillway-inference`; one binary, because each links tract.
+
+mod cache;
+mod fake;
+mod onnx;
+mod runs;
+mod threads;
