@@ -92,6 +92,11 @@ impl KernelThreads {
         job
     }
 
+    /// How many threads there are; none after the shutdown.
+    pub fn count(&self) -> usize {
+        lock(&self.workers).len()
+    }
+
     /// What the threads are doing at this moment.
     pub fn load(&self) -> ThreadLoad {
         ThreadLoad {

@@ -1,1 +1,24 @@
-//! stub
+//! A node: where callers, operators and the layers below meet.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `node` | start, serve, drain |
+//! | `ingress` | the data plane: request to function to response |
+//! | `api` | the control plane: HTTP and JSON under `/api/v1`, health and metrics |
+//! | `deploy` | from bundle to serving revision, rollback, removal |
+//! | `routes` | host, path and method to revision |
+//! | `revision` | a revision that serves: admission and counters |
+//! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
+
+mod api;
+mod collect;
+mod deploy;
+mod ingress;
+mod keyvalue;
+mod logs;
+mod metrics;
+mod node;
+mod revision;
+mod routes;
+
+pub use node::{Addresses, Config, run};

@@ -1,0 +1,148 @@
+//! Deploying, listing, rolling back and removing functions.
+
+use std::sync::PoisonError;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use spillway_types::api::{Deployment, FunctionDetail, FunctionSummary, ModelRef, RevisionSummary, Rollback};
+use spillway_types::{Effects, FunctionId, Manifest, Origin, Problem, ProblemType, RoutePattern};
+
+use super::{Refused, Shared};
+use crate::deploy::{DeployOptions, Deployed, blocking, host_problem, unknown_function};
+use crate::node::Node;
+
+pub(super) fn function_id((namespace, name): (String, String)) -> Result<FunctionId, Problem> {
+    format!("{namespace}/{name}").parse().map_err(bad_request)
+}
+
+fn bad_request(error: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemType::BadRequest, error.to_string())
+}
+
+pub(super) async fn deploy(
+    State(node): Shared,
+    Query(query): Query<Vec<(String, String)>>,
+    bundle: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<(StatusCode, Json<Deployment>), Refused> {
+    let options = options(query)?;
+    let bundle = bundle.map_err(|error| {
+        let detail = format!("{error}; upload large models as blobs instead of embedding them");
+        Problem::new(ProblemType::BodyTooLarge, detail)
+    })?;
+    let deployment = node.deploy(bundle, options).await?;
+    Ok((StatusCode::CREATED, Json(deployment)))
+}
+
+fn options(query: Vec<(String, String)>) -> Result<DeployOptions, Problem> {
+    let mut options = DeployOptions::default();
+    for (key, value) in query {
+        match key.as_str() {
+            "namespace" => options.namespace = value.parse().map_err(bad_request)?,
+            "name" => options.name = Some(value.parse().map_err(bad_request)?),
+            "route" => options.routes.push(RoutePattern::any_host(&value).map_err(bad_request)?),
+            "effects" => {
+                options.effects = Some(match value.as_str() {
+                    "none" => Effects::None,
+                    "idempotent" => Effects::Idempotent,
+                    "unsafe" => Effects::Unsafe,
+                    _ => return Err(bad_request(format!("effects `{value}` is unknown; use {}", Effects::NAMES.join(", ")))),
+                });
+            }
+            _ => return Err(bad_request(format!("unknown parameter `{key}`; known are namespace, name, route, effects"))),
+        }
+    }
+    Ok(options)
+}
+
+pub(super) async fn list(State(node): Shared) -> Json<Vec<FunctionSummary>> {
+    let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
+    Json(functions.iter().map(|(id, deployed)| summary(&node, id, deployed)).collect())
+}
+
+pub(super) async fn inspect(
+    State(node): Shared,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<FunctionDetail>, Refused> {
+    let id = function_id(path)?;
+    let (store, wanted) = (node.store.clone(), id.clone());
+    let record = blocking(move || store.get(&wanted).map_err(host_problem)).await??.ok_or_else(|| unknown_function(&id))?;
+    let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
+    let deployed = functions.get(&id).ok_or_else(|| unknown_function(&id))?;
+    let (manifest, bundle) = serving(deployed);
+    let (interface, imports) = match &deployed.active {
+        Ok(revision) => (revision.function.interface().to_string(), revision.function.imports().to_vec()),
+        Err(_) => (String::new(), Vec::new()),
+    };
+    let revisions = record.revisions.iter().map(|revision| RevisionSummary {
+        number: revision.number,
+        version: Manifest::parse(&revision.manifest, Origin::Bundle).map_or_else(|_| String::new(), |m| m.version.to_string()),
+        bundle: revision.bundle,
+        created_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(revision.created_at_ms)).to_string(),
+        active: revision.number == record.active,
+    });
+    let mut revisions: Vec<_> = revisions.collect();
+    revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
+    let models = manifest.models.iter().filter_map(|(name, grant)| {
+        Some(ModelRef { name: name.to_string(), digest: grant.digest? })
+    });
+    Ok(Json(FunctionDetail {
+        summary: summary(&node, &id, deployed),
+        bundle,
+        interface,
+        imports,
+        effects: manifest.effects,
+        limits: manifest.limits.clone(),
+        sandbox: manifest.sandbox,
+        models: models.collect(),
+        keyvalue: manifest.capabilities.keyvalue.clone(),
+        revisions,
+    }))
+}
+
+fn serving(deployed: &Deployed) -> (&Manifest, spillway_types::Digest) {
+    match &deployed.active {
+        Ok(revision) => (&revision.manifest, revision.bundle),
+        Err(broken) => (&broken.manifest, broken.bundle),
+    }
+}
+
+fn summary(node: &Node, id: &FunctionId, deployed: &Deployed) -> FunctionSummary {
+    let (manifest, _) = serving(deployed);
+    let (revision, sandboxes, fault) = match &deployed.active {
+        Ok(revision) => (revision.number, revision.function.usage().sandboxes(), None),
+        Err(broken) => (broken.number, 0, Some(broken.reason.clone())),
+    };
+    FunctionSummary {
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        version: manifest.version.to_string(),
+        description: manifest.description.clone(),
+        revision,
+        routes: manifest.routes.clone(),
+        sandboxes,
+        invocations: node.metrics().function(id).invocations(),
+        fault,
+    }
+}
+
+pub(super) async fn rollback(
+    State(node): Shared,
+    Path(path): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Json<Deployment>, Refused> {
+    let id = function_id(path)?;
+    let wanted: Rollback = if body.is_empty() {
+        Rollback::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| bad_request(format!("the body is not valid: {error}")))?
+    };
+    Ok(Json(node.rollback(id, wanted.revision).await?))
+}
+
+pub(super) async fn remove(State(node): Shared, Path(path): Path<(String, String)>) -> Result<StatusCode, Refused> {
+    node.remove(function_id(path)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,57 @@
+//! Whether the node lives, is ready, and what it says of itself.
+
+use std::sync::PoisonError;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+use spillway_types::api::{GcSummary, NodeStatus};
+
+use super::{Refused, Shared};
+use crate::deploy::{blocking, host_problem};
+use crate::metrics::{FunctionReading, resident_bytes};
+
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn ready(State(node): Shared) -> (StatusCode, &'static str) {
+    if node.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n") }
+}
+
+pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
+    let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner).len();
+    Json(NodeStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        listen: format!("http://{}", node.addresses.listen),
+        kernel_threads: node.models.threads().count(),
+        uptime_seconds: node.started.elapsed().as_secs(),
+        functions,
+        models: node.models.loaded().len(),
+        resident_bytes: resident_bytes(),
+    })
+}
+
+pub(super) async fn collect(State(node): Shared) -> Result<Json<GcSummary>, Refused> {
+    Ok(Json(blocking(move || node.collect().map_err(host_problem)).await??))
+}
+
+pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Refused> {
+    let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
+    let readings = functions.iter().filter_map(|(id, deployed)| {
+        let revision = deployed.active.as_ref().ok()?;
+        let usage = revision.function.usage();
+        Some(FunctionReading {
+            id,
+            sandboxes: usage.sandboxes(),
+            memory_bytes: usage.memory_bytes(),
+            tensor_bytes: usage.tensor_bytes(),
+            waiting: revision.waiting(),
+        })
+    });
+    let text = node.metrics().render(readings, &node.models.loaded(), &node.models.threads().load());
+    let text = text.map_err(host_problem)?;
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
+}

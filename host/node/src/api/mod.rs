@@ -1,0 +1,77 @@
+//! The control plane: HTTP and JSON under `/api/v1` ([`spillway_types::api`]), health, metrics.
+
+mod auth;
+mod blobs;
+mod functions;
+mod health;
+mod logs;
+mod models;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Router, middleware};
+use spillway_types::{Problem, ProblemType};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::ingress::problem_response;
+use crate::node::Node;
+
+/// The largest bundle, embedded models included: it is in memory while it is deployed. Models of any size go as blobs.
+const BUNDLE_BYTES_MAX: usize = 512 << 20;
+
+/// What every handler gets.
+type Shared = axum::extract::State<Arc<Node>>;
+
+/// A problem document as a response.
+struct Refused(Problem);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        problem_response(&self.0).map(axum::body::Body::new)
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) {
+    let served = axum::serve(listener, router(node)).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the control API failed");
+    }
+}
+
+fn router(node: Arc<Node>) -> Router {
+    let api = Router::new()
+        .route("/node", get(health::node))
+        .route("/functions", get(functions::list).post(functions::deploy))
+        .route("/functions/{namespace}/{name}", get(functions::inspect).delete(functions::remove))
+        .route("/functions/{namespace}/{name}/rollback", post(functions::rollback))
+        .route("/functions/{namespace}/{name}/logs", get(logs::read))
+        .route("/models", get(models::list))
+        .route("/gc", post(health::collect))
+        .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
+        // A model may be larger than memory: it is written as it comes.
+        .route("/blobs/{digest}", put(blobs::upload).head(blobs::exists).layer(DefaultBodyLimit::disable()))
+        .fallback(unknown)
+        .layer(middleware::from_fn_with_state(node.clone(), auth::check));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(unknown)
+        .with_state(node)
+}
+
+async fn unknown(uri: http::Uri) -> Refused {
+    Problem::new(ProblemType::NotFound, format!("the control API has no {}; docs list what it has", uri.path())).into()
+}

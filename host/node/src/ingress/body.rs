@@ -1,0 +1,114 @@
+//! Bodies on their way in and out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use spillway_runtime::{Body, BodyError};
+
+/// A request body with a limit. Past it the guest reads an error, and the flag tells the caller's answer.
+pub(super) struct Limited {
+    body: Incoming,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl Limited {
+    pub(super) fn new(body: Incoming, limit: u64) -> (Self, Arc<AtomicBool>) {
+        let exceeded = Arc::new(AtomicBool::new(false));
+        (Self { body, left: limit, exceeded: exceeded.clone() }, exceeded)
+    }
+}
+
+impl HttpBody for Limited {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let frame = frame?;
+        if let Some(data) = frame.data_ref() {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) => self.left = left,
+                None => {
+                    self.exceeded.store(true, Relaxed);
+                    return Poll::Ready(Some(Err(BodyError::HttpRequestBodySize(None))));
+                }
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response body that reports its end: complete, broken off by the function, or dropped by the caller.
+pub(super) struct Reported<F: FnOnce(BodyEnd)> {
+    body: Body,
+    report: Option<F>,
+}
+
+/// How a response body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    /// The caller has all of it.
+    Complete,
+    /// The function broke off.
+    Broken,
+    /// The caller hung up.
+    Dropped,
+}
+
+impl<F: FnOnce(BodyEnd)> Reported<F> {
+    pub(super) fn new(body: Body, report: F) -> Self {
+        Self { body, report: Some(report) }
+    }
+
+    fn report(&mut self, end: BodyEnd) {
+        if let Some(report) = self.report.take() {
+            report(end);
+        }
+    }
+}
+
+impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            None => self.report(BodyEnd::Complete),
+            Some(Err(_)) => self.report(BodyEnd::Broken),
+            // The server asks no more once the announced length is there.
+            Some(Ok(_)) if self.body.is_end_stream() => self.report(BodyEnd::Complete),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<F: FnOnce(BodyEnd)> Drop for Reported<F> {
+    fn drop(&mut self) {
+        let end = if self.body.is_end_stream() { BodyEnd::Complete } else { BodyEnd::Dropped };
+        self.report(end);
+    }
+}

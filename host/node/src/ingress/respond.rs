@@ -1,0 +1,89 @@
+//! Responses that the node itself makes, and headers that it adds or removes.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use spillway_runtime::{Body, InvocationId, Timing};
+use spillway_types::Problem;
+use std::time::Duration;
+
+/// Fields that belong to one connection and not to the message (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The invocation's name, on every response.
+pub(super) const INVOCATION: HeaderName = HeaderName::from_static("spillway-invocation");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A problem document as a response.
+pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
+    let text = serde_json::to_vec(problem).unwrap_or_default();
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
+    if matches!(problem.status, 429 | 503) {
+        // A queue drains or a sandbox is made within a second; a caller that waits less only finds the same again.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// Removes what belongs to the connection.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // `Connection` may name further fields that go no further than this hop.
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Names the invocation.
+pub(super) fn add_invocation(headers: &mut HeaderMap, id: &InvocationId) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(INVOCATION, value);
+    }
+}
+
+/// Says where the time went (W3C Server Timing), in milliseconds.
+pub(super) fn add_server_timing(headers: &mut HeaderMap, queued: Duration, timing: &Timing, total: Duration) {
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let mut text = format!("queue;dur={:.3}", millis(queued + timing.kernel_queue));
+    if timing.cold {
+        text += &format!(", init;dur={:.3}", millis(timing.init));
+    }
+    text += &format!(", infer;dur={:.3}, total;dur={:.3}", millis(timing.infer), millis(total));
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(SERVER_TIMING, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_the_connection_go_and_those_of_the_message_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("connection", "close, x-hop"), ("x-hop", "1"), ("te", "trailers"), ("x-end", "2")] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-end"]);
+    }
+}

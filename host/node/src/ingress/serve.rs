@@ -1,0 +1,255 @@
+//! One request, from arrival to the last byte of its response.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use spillway_runtime::{Body, Fault, Invocation};
+use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
+use spillway_types::api::LogRecord;
+
+use super::body::{BodyEnd, Limited, Reported};
+use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
+use crate::logs::{Logs, now};
+use crate::node::Node;
+use crate::revision::{Refusal, Revision};
+use crate::routes::Lookup;
+
+/// A caller may ask for less time than the manifest gives.
+const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
+/// A caller that sends it gets `Server-Timing`.
+const TIMING: HeaderName = HeaderName::from_static("spillway-timing");
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+impl Node {
+    /// Answers one request. Every invocation is recorded exactly once, however it ends.
+    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let arrived = Instant::now();
+        let host = request.uri().authority().map(Authority::as_str).or_else(|| {
+            request.headers().get(header::HOST).and_then(|host| host.to_str().ok())
+        });
+        let path = request.uri().path();
+        let revision = match self.routes().find(host, path, request.method()) {
+            Lookup::Found(revision) => revision,
+            Lookup::MethodNotAllowed(methods) => {
+                self.metrics().unrouted.inc();
+                let allowed = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+                let detail = format!("{path} does not take {}; it takes {allowed}", request.method());
+                let mut response = problem_response(&Problem::new(ProblemType::MethodNotAllowed, detail));
+                if let Ok(value) = HeaderValue::from_str(&allowed) {
+                    response.headers_mut().insert(header::ALLOW, value);
+                }
+                return response;
+            }
+            Lookup::Unknown => {
+                self.metrics().unrouted.inc();
+                let detail = format!("no function is routed at {path}; `spillway ls` lists the routes");
+                return problem_response(&Problem::new(ProblemType::UnknownRoute, detail));
+            }
+        };
+        let revision = match revision {
+            Ok(revision) => revision,
+            // The function is deployed but could not be made ready when the node started; its log says why.
+            Err(function) => {
+                let detail = format!("{function} cannot serve; `spillway inspect {function}` says why");
+                return problem_response(&Problem::new(ProblemType::HostFault, detail));
+            }
+        };
+        let wants_timing = request.headers().contains_key(TIMING);
+        let limits = &revision.manifest.limits;
+        let asked = request.headers().get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok());
+        let patience = asked.map_or(limits.deadline, |millis| limits.deadline.min(Duration::from_millis(millis)));
+        let invocation = Arc::new(Invocation::new(arrived + patience));
+        let mut record = Record::new(revision.clone(), self.logs().clone(), invocation.clone(), arrived);
+
+        let answer = self.invoke(&revision, &invocation, request, &mut record).await;
+        let timing = invocation.timing();
+        let mut response = match answer {
+            Ok(response) => {
+                record.status = response.status().as_u16();
+                let (queued, took) = (record.queued, arrived.elapsed());
+                let mut response = response.map(|body| record.follow(body));
+                strip_hop_by_hop(response.headers_mut());
+                if wants_timing {
+                    add_server_timing(response.headers_mut(), queued, &timing, took);
+                }
+                response
+            }
+            Err(refused) => {
+                let (mut problem, outcome, cause) = *refused;
+                problem.invocation = Some(invocation.id.to_string());
+                record.end(outcome, problem.status, cause);
+                problem_response(&problem)
+            }
+        };
+        add_invocation(response.headers_mut(), &invocation.id);
+        response
+    }
+
+    async fn invoke(
+        &self,
+        revision: &Revision,
+        invocation: &Arc<Invocation>,
+        request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Box<(Problem, Outcome, String)>> {
+        let refuse = |kind, detail: String| Box::new((Problem::new(kind, detail.clone()), Outcome::Refused, detail));
+        let limit = revision.manifest.limits.body_bytes;
+        let too_large = || {
+            let limit = format_bytes(limit);
+            refuse(ProblemType::BodyTooLarge, format!("the body is larger than the {limit} that {} takes", revision.id))
+        };
+        if http_body::Body::size_hint(request.body()).lower() > limit {
+            return Err(too_large());
+        }
+        let admitted = revision.admit(invocation.deadline).await;
+        record.queued = record.arrived.elapsed();
+        record.permit = Some(admitted.map_err(|refusal| match refusal {
+            Refusal::QueueFull => {
+                let waiting = revision.manifest.limits.queue;
+                refuse(ProblemType::QueueFull, format!("{waiting} calls of {} are waiting already; try again later", revision.id))
+            }
+            Refusal::Deadline => Box::new((
+                Problem::new(ProblemType::Deadline, format!("{} was busy until the deadline; try again later", revision.id)),
+                Outcome::Deadline,
+                "its turn did not come before the deadline".to_owned(),
+            )),
+        })?);
+        let (parts, body) = request.into_parts();
+        let (body, exceeded) = Limited::new(body, limit);
+        let request = guest_request(parts, body.boxed_unsync(), invocation)
+            .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
+        let answered = revision.function.call(invocation, request).await;
+        if exceeded.load(Relaxed) {
+            return Err(too_large());
+        }
+        answered.map_err(|fault| {
+            let problem = Problem::new(problem_type(&fault), explain(&fault, revision));
+            Box::new((problem, fault.outcome(), fault.to_string()))
+        })
+    }
+}
+
+/// What the guest sees of the request: an absolute URI, no fields of the connection, and a trace to continue.
+fn guest_request(mut parts: http::request::Parts, body: Body, invocation: &Invocation) -> Result<Request<Body>, String> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = match (parts.uri.authority(), host) {
+        (Some(authority), _) => authority.clone(),
+        (None, Some(host)) => host.parse().map_err(|_| format!("host `{host}` is not valid"))?,
+        // HTTP/1.0 knows no host.
+        (None, None) => Authority::from_static("localhost"),
+    };
+    let mut uri = parts.uri.into_parts();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(authority);
+    uri.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
+    parts.uri = Uri::from_parts(uri).map_err(|error| format!("the request's target is not valid: {error}"))?;
+    parts.headers.remove(header::HOST);
+    strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(TIMING);
+    if !parts.headers.contains_key(TRACEPARENT)
+        && let Ok(value) = HeaderValue::from_str(&format!("00-{}-{:.16}-00", invocation.id, invocation.id.to_string()))
+    {
+        parts.headers.insert(TRACEPARENT, value);
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
+fn problem_type(fault: &Fault) -> ProblemType {
+    match fault {
+        Fault::Trap(_) => ProblemType::Trap,
+        Fault::Deadline => ProblemType::Deadline,
+        Fault::OutOfMemory { .. } => ProblemType::OutOfMemory,
+        Fault::NoResponse(_) => ProblemType::NoResponse,
+        Fault::SandboxLost(_) => ProblemType::SandboxLost,
+        Fault::Host(_) => ProblemType::HostFault,
+    }
+}
+
+/// For the caller: what happened and what to do, without the inside of function or node.
+fn explain(fault: &Fault, revision: &Revision) -> String {
+    let id = &revision.id;
+    match fault {
+        Fault::Trap(_) => format!("{id} failed while it worked on the call; its log says why (`spillway logs {id}`)"),
+        Fault::Deadline => format!("{id} did not answer before its deadline; send less, or raise `deadline` under [limits]"),
+        Fault::OutOfMemory { limit_bytes, .. } => {
+            format!("{id} needs more than its {} of memory; raise `memory` under [limits]", format_bytes(*limit_bytes))
+        }
+        Fault::NoResponse(_) => format!("{id} ended without an answer; its log says more (`spillway logs {id}`)"),
+        Fault::SandboxLost(_) => format!("another call ended the sandbox that this call of {id} shared; try again"),
+        Fault::Host(_) => format!("the node failed while {id} worked on the call; the node's log says why"),
+    }
+}
+
+/// Records an invocation once: at its end, or as cancelled if it is dropped before.
+struct Record {
+    revision: Arc<Revision>,
+    logs: Logs,
+    invocation: Arc<Invocation>,
+    arrived: Instant,
+    queued: Duration,
+    status: u16,
+    permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ended: bool,
+}
+
+impl Record {
+    fn new(revision: Arc<Revision>, logs: Logs, invocation: Arc<Invocation>, arrived: Instant) -> Self {
+        Self { revision, logs, invocation, arrived, queued: Duration::ZERO, status: 0, permit: None, ended: false }
+    }
+
+    /// Hands the record to the response's body: the invocation ends when the body does.
+    fn follow(mut self, body: Body) -> Body {
+        Reported::new(body, move |end| match end {
+            BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
+            BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
+            BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),
+        })
+        .boxed_unsync()
+    }
+
+    fn end(&mut self, outcome: Outcome, status: u16, cause: String) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let took = self.arrived.elapsed();
+        let timing = self.invocation.timing();
+        self.revision.metrics.record(outcome, took, self.queued, &timing);
+        let level = match outcome {
+            Outcome::Answered => "info",
+            Outcome::Cancelled | Outcome::Refused => "warn",
+            _ => "error",
+        };
+        if level == "error" {
+            let function = &self.revision.id;
+            tracing::warn!(%function, invocation = %self.invocation.id, outcome = outcome.as_str(), cause, "call failed");
+        }
+        self.logs.record(
+            &self.revision.id,
+            LogRecord {
+                time: now(),
+                level: level.to_owned(),
+                function: self.revision.id.to_string(),
+                revision: self.revision.number,
+                invocation: Some(self.invocation.id.to_string()),
+                outcome: Some(outcome),
+                status: (status != 0).then_some(status),
+                seconds: Some(took.as_secs_f64()),
+                message: if cause.is_empty() { outcome.as_str().to_owned() } else { cause },
+            },
+        );
+        self.permit.take();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled, 0, "the caller hung up".to_owned());
+    }
+}

@@ -1,0 +1,300 @@
+//! What functions wrote: kept in files by function, followed live.
+//!
+//! Writers never wait: records go through a bounded channel to one thread that owns the files. If the disk does not keep
+//! up, records are dropped and counted.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use spillway_runtime::{GuestRecord, LogSink};
+use spillway_types::FunctionId;
+use spillway_types::api::LogRecord;
+use tokio::sync::broadcast;
+
+/// Records under way to the writer.
+const CHANNEL: usize = 16 * 1024;
+/// Records that a slow follower may lag behind before it misses some.
+const FOLLOW: usize = 1024;
+/// A file is closed at this size; a function keeps two, so twice this at most.
+const FILE_BYTES: u64 = 4 << 20;
+/// Open files; a node with more functions writing at once opens and closes.
+const OPEN_FILES_MAX: usize = 64;
+/// How long a record may wait in memory before it is in the file.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// All logs of a node; cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Logs {
+    folder: PathBuf,
+    records: SyncSender<Entry>,
+    live: broadcast::Sender<Arc<LogRecord>>,
+    lost: Counter,
+}
+
+enum Entry {
+    Record(FunctionId, Arc<LogRecord>),
+    Flush(SyncSender<()>),
+    Forget(FunctionId),
+}
+
+/// The log of one revision.
+pub(crate) struct RevisionLog {
+    logs: Logs,
+    function: FunctionId,
+    revision: std::sync::atomic::AtomicU64,
+}
+
+impl Logs {
+    /// Opens the folder and starts the writer, which ends when the last handle is gone.
+    pub(crate) fn open(folder: &Path, lost: Counter) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (records, received) = sync_channel(CHANNEL);
+        let writer = Writer { folder: folder.to_owned(), files: HashMap::new() };
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
+        Ok(Self { folder: folder.to_owned(), records, live: broadcast::Sender::new(FOLLOW), lost })
+    }
+
+    /// Takes a record without waiting.
+    pub(crate) fn record(&self, function: &FunctionId, record: LogRecord) {
+        let record = Arc::new(record);
+        if self.live.receiver_count() > 0 {
+            let _ = self.live.send(record.clone());
+        }
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.records.try_send(Entry::Record(function.clone(), record))
+        {
+            self.lost.inc();
+        }
+    }
+
+    /// A sink for one revision's guests. Its number is set once it is known.
+    pub(crate) fn of(&self, function: &FunctionId) -> Arc<RevisionLog> {
+        Arc::new(RevisionLog { logs: self.clone(), function: function.clone(), revision: 0.into() })
+    }
+
+    /// Records as they come, of all functions.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<LogRecord>> {
+        self.live.subscribe()
+    }
+
+    /// The last `count` records of a function as NDJSON lines, oldest first. Blocks on the disk.
+    pub(crate) fn tail(&self, function: &FunctionId, count: usize) -> io::Result<Vec<String>> {
+        self.flush();
+        let mut lines = std::collections::VecDeque::new();
+        for generation in [Generation::Old, Generation::Current] {
+            let file = match File::open(path(&self.folder, function, generation)) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for line in BufReader::new(file).lines() {
+                if lines.len() == count {
+                    lines.pop_front();
+                }
+                lines.push_back(line?);
+            }
+        }
+        Ok(lines.into_iter().take(count).collect())
+    }
+
+    /// Drops a function's log.
+    pub(crate) fn forget(&self, function: &FunctionId) {
+        let _ = self.records.send(Entry::Forget(function.clone()));
+    }
+
+    /// Waits until everything recorded so far is in the files. Blocks.
+    pub(crate) fn flush(&self) {
+        let (done, flushed) = sync_channel(1);
+        if self.records.send(Entry::Flush(done)).is_ok() {
+            let _ = flushed.recv_timeout(Duration::from_secs(5));
+        }
+    }
+
+    /// Bytes that all logs take, and room made for them: the largest are cut first. Blocks on the disk.
+    pub(crate) fn collect(&self, budget_bytes: u64) -> io::Result<u64> {
+        let mut old = Vec::new();
+        let mut kept = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
+            kept += bytes;
+            if path.extension().is_some_and(|extension| extension == "old") {
+                old.push((bytes, path));
+            }
+        }
+        old.sort();
+        while kept > budget_bytes
+            && let Some((bytes, path)) = old.pop()
+        {
+            fs::remove_file(path)?;
+            kept -= bytes;
+        }
+        Ok(kept)
+    }
+}
+
+impl RevisionLog {
+    /// Says which revision it is; records before that say 0.
+    pub(crate) fn set_revision(&self, number: u64) {
+        self.revision.store(number, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl LogSink for RevisionLog {
+    fn record(&self, record: GuestRecord<'_>) {
+        self.logs.record(
+            &self.function,
+            LogRecord {
+                time: now(),
+                level: record.level.to_owned(),
+                function: self.function.to_string(),
+                revision: self.revision.load(std::sync::atomic::Ordering::Relaxed),
+                invocation: record.invocation.map(ToString::to_string),
+                outcome: None,
+                status: None,
+                seconds: None,
+                message: record.message.to_owned(),
+            },
+        );
+    }
+}
+
+/// The time as records write it.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+#[derive(Clone, Copy)]
+enum Generation {
+    Current,
+    Old,
+}
+
+fn path(folder: &Path, function: &FunctionId, generation: Generation) -> PathBuf {
+    // Names are DNS labels, so they are file names, and `.` cannot be in one.
+    let extension = match generation {
+        Generation::Current => "ndjson",
+        Generation::Old => "ndjson.old",
+    };
+    folder.join(format!("{}.{}.{extension}", function.namespace, function.name))
+}
+
+/// The thread that owns the files.
+struct Writer {
+    folder: PathBuf,
+    files: HashMap<FunctionId, OpenFile>,
+}
+
+struct OpenFile {
+    file: io::BufWriter<File>,
+    bytes: u64,
+}
+
+impl Writer {
+    fn run(mut self, received: &Receiver<Entry>) {
+        loop {
+            match received.recv_timeout(FLUSH) {
+                Ok(Entry::Record(function, record)) => {
+                    if let Err(error) = self.write(&function, &record) {
+                        tracing::warn!(%function, %error, "log record could not be written");
+                        self.files.remove(&function);
+                    }
+                }
+                Ok(Entry::Flush(done)) => {
+                    self.flush();
+                    let _ = done.try_send(());
+                }
+                Ok(Entry::Forget(function)) => {
+                    self.files.remove(&function);
+                    for generation in [Generation::Current, Generation::Old] {
+                        let _ = fs::remove_file(path(&self.folder, &function, generation));
+                    }
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => self.flush(),
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        for open in self.files.values_mut() {
+            let _ = open.file.flush();
+        }
+    }
+
+    fn write(&mut self, function: &FunctionId, record: &LogRecord) -> io::Result<()> {
+        let current = path(&self.folder, function, Generation::Current);
+        if self.files.get(function).is_some_and(|open| open.bytes >= FILE_BYTES) {
+            self.files.remove(function);
+            fs::rename(&current, path(&self.folder, function, Generation::Old))?;
+        }
+        if !self.files.contains_key(function) {
+            if self.files.len() >= OPEN_FILES_MAX {
+                self.files.clear();
+            }
+            let file = OpenOptions::new().create(true).append(true).open(&current)?;
+            let bytes = file.metadata()?.len();
+            self.files.insert(function.clone(), OpenFile { file: io::BufWriter::new(file), bytes });
+        }
+        let open = self.files.get_mut(function).expect("it was just inserted");
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        open.bytes += line.len() as u64;
+        open.file.write_all(&line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(message: &str) -> LogRecord {
+        LogRecord {
+            time: now(),
+            level: "info".to_owned(),
+            function: "default/a".to_owned(),
+            revision: 1,
+            invocation: None,
+            outcome: None,
+            status: None,
+            seconds: None,
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_tail_is_the_last_records_across_files_and_forgetting_removes_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::open(folder.path(), Counter::default()).unwrap();
+        let id: FunctionId = "a".parse().unwrap();
+        let long = "x".repeat(FILE_BYTES as usize / 8);
+        for index in 0..12 {
+            logs.record(&id, record(&format!("{index} {long}")));
+            logs.flush();
+        }
+        let tail = logs.tail(&id, 6).unwrap();
+        let firsts: Vec<_> = tail
+            .iter()
+            .map(|line| serde_json::from_str::<LogRecord>(line).unwrap().message.split(' ').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(firsts, ["6", "7", "8", "9", "10", "11"]);
+        assert!(path(folder.path(), &id, Generation::Old).exists());
+        logs.forget(&id);
+        assert_eq!(logs.tail(&id, 10).unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn followers_see_records_as_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::open(folder.path(), Counter::default()).unwrap();
+        let mut follower = logs.follow();
+        logs.record(&"a".parse().unwrap(), record("now"));
+        assert_eq!(follower.recv().await.unwrap().message, "now");
+    }
+}

@@ -1,0 +1,244 @@
+//! What happened, for Prometheus (OpenMetrics text).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use spillway_inference::ThreadLoad;
+use spillway_runtime::Timing;
+use spillway_types::{FunctionId, Outcome};
+
+/// Upper bounds in seconds: a reused sandbox answers in tens of microseconds, a large model in seconds.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+const OUTCOMES: [Outcome; 9] = [
+    Outcome::Answered,
+    Outcome::Trap,
+    Outcome::Deadline,
+    Outcome::OutOfMemory,
+    Outcome::NoResponse,
+    Outcome::SandboxLost,
+    Outcome::Cancelled,
+    Outcome::Refused,
+    Outcome::HostFault,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FunctionLabels {
+    namespace: String,
+    function: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    namespace: String,
+    function: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: String,
+    engine: &'static str,
+}
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// Everything that a node counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<OutcomeLabels, Counter>,
+    seconds: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    queued_seconds: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    cold_starts: Family<FunctionLabels, Counter>,
+    inference_seconds: Family<FunctionLabels, Seconds>,
+    gauges: Gauges,
+    functions: Mutex<BTreeMap<FunctionId, Arc<FunctionMetrics>>>,
+    /// Requests that no route takes: they belong to no function.
+    pub(crate) unrouted: Counter,
+    /// Log records lost because the disk did not keep up.
+    pub(crate) log_records_lost: Counter,
+}
+
+/// What is read off the node's state at each scrape.
+#[derive(Default)]
+struct Gauges {
+    sandboxes: Family<FunctionLabels, Gauge>,
+    sandbox_memory: Family<FunctionLabels, Gauge>,
+    tensor_memory: Family<FunctionLabels, Gauge>,
+    queue: Family<FunctionLabels, Gauge>,
+    model_memory: Family<ModelLabels, Gauge>,
+    kernel_queue: Gauge,
+    kernel_running: Gauge,
+    resident: Gauge,
+}
+
+/// A function's counters, looked up once when its revision is made ready.
+pub(crate) struct FunctionMetrics {
+    outcomes: [Counter; OUTCOMES.len()],
+    seconds: Histogram,
+    queued_seconds: Histogram,
+    cold_starts: Counter,
+    inference_seconds: Seconds,
+}
+
+/// What a scrape reads of one function.
+pub(crate) struct FunctionReading<'a> {
+    pub(crate) id: &'a FunctionId,
+    pub(crate) sandboxes: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) tensor_bytes: u64,
+    pub(crate) waiting: u64,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("spillway");
+        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            queued_seconds: Family::new_with_constructor(histogram),
+            cold_starts: Family::default(),
+            inference_seconds: Family::default(),
+            gauges: Gauges::default(),
+            functions: Mutex::default(),
+            unrouted: Counter::default(),
+            log_records_lost: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Invocations by how they ended", metrics.requests.clone());
+        registry.register_with_unit("request", "From arrival to the end of the response", Unit::Seconds, metrics.seconds.clone());
+        let queued = metrics.queued_seconds.clone();
+        registry.register_with_unit("queue", "Waiting for the function's turn", Unit::Seconds, queued);
+        registry.register("cold_starts", "Sandboxes made for a waiting invocation", metrics.cold_starts.clone());
+        let inference = metrics.inference_seconds.clone();
+        registry.register_with_unit("inference", "Native inference on behalf of the function", Unit::Seconds, inference);
+        registry.register("unrouted_requests", "Requests that no route takes", metrics.unrouted.clone());
+        registry.register("log_records_lost", "Log records dropped", metrics.log_records_lost.clone());
+        let gauges = &metrics.gauges;
+        registry.register("sandboxes", "Sandboxes alive", gauges.sandboxes.clone());
+        registry.register_with_unit("sandbox_memory", "Linear memory of sandboxes", Unit::Bytes, gauges.sandbox_memory.clone());
+        registry.register_with_unit("tensor_memory", "Host tensors of sandboxes", Unit::Bytes, gauges.tensor_memory.clone());
+        registry.register("queue_length", "Invocations that wait", gauges.queue.clone());
+        registry.register_with_unit("model_memory", "Loaded models, estimated", Unit::Bytes, gauges.model_memory.clone());
+        registry.register("kernel_queue_length", "Jobs that wait for a kernel thread", gauges.kernel_queue.clone());
+        registry.register("kernel_running", "Jobs on kernel threads", gauges.kernel_running.clone());
+        registry.register_with_unit("resident_memory", "Resident memory of the node", Unit::Bytes, gauges.resident.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// A function's counters; the same ones for all its revisions.
+    pub(crate) fn function(&self, id: &FunctionId) -> Arc<FunctionMetrics> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let labels = labels(id);
+            let outcome = |outcome: Outcome| {
+                let FunctionLabels { namespace, function } = labels.clone();
+                let labels = OutcomeLabels { namespace, function, outcome: outcome.as_str() };
+                self.requests.get_or_create_owned(&labels)
+            };
+            Arc::new(FunctionMetrics {
+                outcomes: OUTCOMES.map(outcome),
+                seconds: self.seconds.get_or_create_owned(&labels),
+                queued_seconds: self.queued_seconds.get_or_create_owned(&labels),
+                cold_starts: self.cold_starts.get_or_create_owned(&labels),
+                inference_seconds: self.inference_seconds.get_or_create_owned(&labels),
+            })
+        };
+        functions.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    /// Writes everything as OpenMetrics text.
+    pub(crate) fn render<'a>(
+        &self,
+        functions: impl IntoIterator<Item = FunctionReading<'a>>,
+        models: &[spillway_inference::ModelStatus],
+        threads: &ThreadLoad,
+    ) -> Result<String, std::fmt::Error> {
+        let gauges = &self.gauges;
+        // A function or model that has gone must not keep its last value.
+        for family in [&gauges.sandboxes, &gauges.sandbox_memory, &gauges.tensor_memory, &gauges.queue] {
+            family.clear();
+        }
+        gauges.model_memory.clear();
+        for reading in functions {
+            let labels = labels(reading.id);
+            for (family, value) in [
+                (&gauges.sandboxes, reading.sandboxes),
+                (&gauges.sandbox_memory, reading.memory_bytes),
+                (&gauges.tensor_memory, reading.tensor_bytes),
+                (&gauges.queue, reading.waiting),
+            ] {
+                family.get_or_create(&labels).set(signed(value));
+            }
+        }
+        for model in models {
+            let labels = ModelLabels { model: model.digest.to_string(), engine: model.engine };
+            gauges.model_memory.get_or_create(&labels).set(signed(model.memory_bytes as u64));
+        }
+        gauges.kernel_queue.set(signed(threads.queued as u64));
+        gauges.kernel_running.set(signed(threads.running as u64));
+        gauges.resident.set(signed(resident_bytes()));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        // The kernel threads keep their own time; it goes before the end mark.
+        let mut extra = Registry::with_prefix("spillway");
+        extra.register_with_unit(
+            "kernel",
+            "Time that kernel threads have worked",
+            Unit::Seconds,
+            ConstCounter::new(threads.busy.as_secs_f64()),
+        );
+        let mut tail = String::new();
+        encode(&mut tail, &extra)?;
+        Ok(text.trim_end_matches("# EOF\n").to_owned() + &tail)
+    }
+}
+
+impl FunctionMetrics {
+    /// Counts an invocation that has ended.
+    pub(crate) fn record(&self, outcome: Outcome, took: Duration, queued: Duration, timing: &Timing) {
+        if let Some(index) = OUTCOMES.iter().position(|known| *known == outcome) {
+            self.outcomes[index].inc();
+        }
+        self.seconds.observe(took.as_secs_f64());
+        if !queued.is_zero() {
+            self.queued_seconds.observe(queued.as_secs_f64());
+        }
+        if timing.cold {
+            self.cold_starts.inc();
+        }
+        if !timing.infer.is_zero() {
+            self.inference_seconds.inc_by(timing.infer.as_secs_f64());
+        }
+    }
+
+    /// Invocations so far.
+    pub(crate) fn invocations(&self) -> u64 {
+        self.outcomes.iter().map(Counter::get).sum()
+    }
+}
+
+fn labels(id: &FunctionId) -> FunctionLabels {
+    FunctionLabels { namespace: id.namespace.to_string(), function: id.name.to_string() }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Resident memory of this process in bytes, from `/proc/self/statm` (proc(5)); 0 where there is none.
+pub(crate) fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE_BYTES
+}

@@ -1,0 +1,190 @@
+//! Starting, serving and draining.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use spillway_cluster::Store;
+use spillway_inference::{KernelThreads, Models, TractEngine};
+use spillway_runtime::{Runtime, RuntimeConfig};
+use spillway_types::FunctionId;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::deploy::Deployed;
+use crate::ingress::Listener;
+use crate::keyvalue::StoreKeyValue;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+use crate::revision::Revision;
+use crate::routes::RouteTable;
+use crate::{api, collect};
+
+/// How a node is to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its folder: functions, blobs, compiled code, logs.
+    pub data: PathBuf,
+    /// Where callers reach functions.
+    pub listen: SocketAddr,
+    /// Where operators reach the control API.
+    pub api: SocketAddr,
+    /// The bearer token that the control API demands; needed off loopback.
+    pub api_token: Option<String>,
+    /// What the folder may take before old things go, in bytes.
+    pub disk_budget_bytes: u64,
+    /// Revisions kept of each function.
+    pub keep_revisions: usize,
+    /// Threads for native inference; one per core if not given.
+    pub kernel_threads: Option<usize>,
+    /// How long calls in flight may take when the node stops.
+    pub drain_timeout: Duration,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The data plane.
+    pub listen: SocketAddr,
+    /// The control API.
+    pub api: SocketAddr,
+}
+
+/// Who answers a route: a revision, or the name of a function that cannot serve.
+pub(crate) type Target = Result<Arc<Revision>, FunctionId>;
+
+/// A running node. Lives as long as the process serves.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) addresses: Addresses,
+    pub(crate) store: Store,
+    pub(crate) runtime: Runtime,
+    pub(crate) models: Arc<Models>,
+    pub(crate) started: Instant,
+    /// One change of functions and routes at a time: the order in the store is the order in which they are swapped in.
+    pub(crate) changes: Arc<Semaphore>,
+    /// What serves, by function. Never locked across a wait.
+    pub(crate) functions: RwLock<BTreeMap<FunctionId, Deployed>>,
+    routes: ArcSwap<RouteTable<Target>>,
+    metrics: Metrics,
+    logs: Logs,
+    ready: AtomicBool,
+    draining: CancellationToken,
+}
+
+impl Node {
+    pub(crate) fn routes(&self) -> arc_swap::Guard<Arc<RouteTable<Target>>> {
+        self.routes.load()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed) && !self.draining.is_cancelled()
+    }
+
+    /// Waits until the node is told to stop.
+    pub(crate) async fn stopping(&self) {
+        self.draining.cancelled().await;
+    }
+
+    pub(crate) fn set_routes(&self, table: RouteTable<Target>) {
+        self.routes.store(Arc::new(table));
+    }
+}
+
+/// Runs a node until `shutdown`, then drains it. `ready` is told the addresses as soon as callers can be served.
+///
+/// # Errors
+/// What kept the node from starting, with the remedy.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    ready: impl FnOnce(&Addresses) + Send,
+) -> anyhow::Result<()> {
+    if !config.api.ip().is_loopback() && config.api_token.is_none() {
+        anyhow::bail!(
+            "the control API on {} can be reached from other machines, so it needs a token; set SPILLWAY_TOKEN, or keep it on 127.0.0.1",
+            config.api
+        );
+    }
+    let listener = Listener::bind(config.listen, "--listen").await?;
+    let api_listener = Listener::bind(config.api, "--api").await?;
+    let addresses = Addresses { listen: listener.address()?, api: api_listener.address()? };
+    let draining = CancellationToken::new();
+    let node = Arc::new(open(config, addresses, draining.clone()).await?);
+
+    // Health can be asked while functions are still being loaded; the data plane's port waits for them.
+    let stop_api = CancellationToken::new();
+    let api = tokio::spawn(api::serve(node.clone(), api_listener.into_inner(), stop_api.clone()));
+    node.restore().await?;
+    node.ready.store(true, Relaxed);
+    let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
+    let patience = node.config.drain_timeout;
+    let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
+    ready(&addresses);
+
+    shutdown.await;
+    tracing::info!("draining: calls in flight may finish, new connections are refused");
+    draining.cancel();
+    let drained = serving.await.context("the data plane failed")?;
+    if !drained {
+        tracing::warn!(seconds = patience.as_secs(), "calls were still running after the drain timeout; ending them");
+    }
+    stop_api.cancel();
+    api.await.context("the control API failed")?;
+    collector.await.context("garbage collection failed")?;
+    let logs = node.logs.clone();
+    tokio::task::spawn_blocking(move || logs.flush()).await?;
+    tracing::info!(drained, "stopped");
+    Ok(())
+}
+
+async fn open(config: Config, addresses: Addresses, draining: CancellationToken) -> anyhow::Result<Node> {
+    tokio::task::spawn_blocking(move || {
+        let store = Store::open(&config.data)?;
+        let threads = match config.kernel_threads.and_then(NonZeroUsize::new) {
+            Some(count) => KernelThreads::new(count),
+            None => KernelThreads::one_per_core(),
+        }
+        .context("kernel threads cannot be started")?;
+        let models = Arc::new(Models::new(Arc::new(TractEngine::default()), Arc::new(threads)));
+        let runtime = Runtime::new(RuntimeConfig {
+            code_folder: config.data.join("code"),
+            compilations: 1,
+            models: models.clone(),
+            keyvalue: Arc::new(StoreKeyValue(store.clone())),
+        })?;
+        let metrics = Metrics::new();
+        let logs = Logs::open(&config.data.join("logs"), metrics.log_records_lost.clone())
+            .with_context(|| format!("logs cannot be kept in {}", config.data.join("logs").display()))?;
+        Ok(Node {
+            config,
+            addresses,
+            store,
+            runtime,
+            models,
+            started: Instant::now(),
+            changes: Arc::new(Semaphore::new(1)),
+            functions: RwLock::default(),
+            routes: ArcSwap::default(),
+            metrics,
+            logs,
+            ready: AtomicBool::new(false),
+            draining,
+        })
+    })
+    .await?
+}

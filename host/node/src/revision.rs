@@ -1,0 +1,81 @@
+//! A revision that serves: who may run now, who waits, who is turned away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use spillway_runtime::Function;
+use spillway_types::{Digest, FunctionId, Manifest};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics::FunctionMetrics;
+
+/// One revision with everything that a call needs. Lives until it has been replaced and its last call has ended.
+pub(crate) struct Revision {
+    pub(crate) id: FunctionId,
+    pub(crate) number: u64,
+    pub(crate) bundle: Digest,
+    pub(crate) manifest: Manifest,
+    pub(crate) function: Function,
+    pub(crate) metrics: Arc<FunctionMetrics>,
+    running: Arc<Semaphore>,
+    waiting: AtomicU64,
+}
+
+/// Why a call may not run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// As many wait already as may.
+    QueueFull,
+    /// Its turn did not come before its deadline.
+    Deadline,
+}
+
+impl Revision {
+    pub(crate) fn new(
+        id: FunctionId,
+        number: u64,
+        bundle: Digest,
+        manifest: Manifest,
+        function: Function,
+        metrics: Arc<FunctionMetrics>,
+    ) -> Self {
+        let running = Arc::new(Semaphore::new(manifest.limits.concurrency as usize));
+        Self { id, number, bundle, manifest, function, metrics, running, waiting: AtomicU64::new(0) }
+    }
+
+    /// Lets a call run, at once or after waiting its turn (first come, first served).
+    ///
+    /// # Cancel safety
+    /// A call that is dropped leaves the queue.
+    pub(crate) async fn admit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
+        match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
+            Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
+            Err(_) => Err(Refusal::Deadline),
+        }
+    }
+
+    /// Calls that wait for their turn.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+}
+
+/// A place in the queue, given back when dropped.
+struct Place<'a>(&'a AtomicU64);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicU64, most: u64) -> Option<Self> {
+        waiting.fetch_update(Relaxed, Relaxed, |n| (n < most).then_some(n + 1)).ok().map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
