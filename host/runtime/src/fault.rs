@@ -50,6 +50,9 @@ impl Fault {
 
     /// Tells a guest's trap from a host's error, by what wasmtime put into the chain.
     pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            return fault.clone();
+        }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return match trap {
                 // What remains when a task of ours was dropped in the middle, not the guest's doing.
@@ -59,9 +62,6 @@ impl Fault {
         }
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return Self::Trap(format!("the guest exited with code {}", exit.0));
-        }
-        if let Some(fault) = error.downcast_ref::<Fault>() {
-            return fault.clone();
         }
         if error.downcast_ref::<wasmtime::WasmBacktrace>().is_some() {
             // A host call refused its arguments in a way that its interface has no error for, such as a dead handle.
@@ -77,16 +77,41 @@ fn frames(error: &wasmtime::Error) -> String {
     let names: Vec<String> = backtrace
         .frames()
         .iter()
-        .filter_map(|frame| frame.func_name().map(|name| wasmtime_demangle(name)))
+        .filter_map(|frame| frame.func_name().map(|name| without_hash(name)))
         .take(8)
         .collect();
     if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
 }
 
 /// Rust names carry a hash that helps nobody.
-fn wasmtime_demangle(name: &str) -> String {
-    match name.rsplit_once("17h") {
-        Some((head, tail)) if tail.len() == 17 && tail.ends_with('E') => head.to_owned(),
+fn without_hash(name: &str) -> String {
+    let is_hash = |tail: &str| tail.len() == 16 && tail.bytes().all(|b| b.is_ascii_hexdigit());
+    let mangled = name.strip_suffix('E').and_then(|name| name.rsplit_once("17h"));
+    match mangled.or_else(|| name.rsplit_once("::h")) {
+        Some((head, tail)) if is_hash(tail) => head.to_owned(),
         _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_apart_by_what_is_in_the_chain() {
+        let host = wasmtime::Error::new(Fault::Host("store".to_owned())).context("in a host call");
+        assert_eq!(Fault::of(&host).outcome(), Outcome::HostFault);
+        let trap = wasmtime::Error::from(Trap::UnreachableCodeReached).context("in the guest");
+        assert_eq!(Fault::of(&trap).outcome(), Outcome::Trap);
+        let exit = wasmtime::Error::new(wasmtime_wasi::I32Exit(3));
+        assert!(Fault::of(&exit).to_string().contains("code 3"));
+        assert_eq!(Fault::of(&wasmtime::format_err!("mmap failed")).outcome(), Outcome::HostFault);
+    }
+
+    #[test]
+    fn function_names_lose_their_hash() {
+        assert_eq!(without_hash("core::panicking::panic::h0123456789abcdef"), "core::panicking::panic");
+        assert_eq!(without_hash("_ZN4core9panicking5panic17h0123456789abcdefE"), "_ZN4core9panicking5panic");
+        assert_eq!(without_hash("main"), "main");
     }
 }

@@ -4,9 +4,9 @@
 //! every invocation in it along; the others' callers hear `sandbox-lost`.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use spillway_types::SandboxPolicy;
@@ -115,18 +115,18 @@ impl HandlerState for Sandboxes {
             Err(error) => return Err(wasmtime::Error::new(fault_of(store.data(), &error))),
         };
         store.data_mut().init = Some(start.elapsed());
-        let activity = store.data().activity.clone();
+        let sandbox = Arc::new(SandboxEnd::new(store.data().activity.clone()));
         Ok(Instance {
             store,
             proxy,
             view: SandboxState::http,
             expiration: Lifetime {
                 patience: self.grants.limits.deadline,
-                activity: activity.clone(),
+                sandbox: sandbox.clone(),
                 until: Instant::now(),
                 sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             },
-            state: SandboxWatch { policy: self.policy, sandbox: Arc::new(SandboxEnd::new(activity)) },
+            state: SandboxWatch { policy: self.policy, sandbox },
         })
     }
 }
@@ -156,12 +156,14 @@ struct SandboxEnd {
     activity: Activity,
     /// Invocations in it.
     live: AtomicUsize,
+    /// It outlasted its patience: the guest is late, whatever else the error says.
+    late: AtomicBool,
     fate: watch::Sender<Option<(Fault, usize)>>,
 }
 
 impl SandboxEnd {
     fn new(activity: Activity) -> Self {
-        Self { activity, live: AtomicUsize::new(0), fate: watch::Sender::new(None) }
+        Self { activity, live: AtomicUsize::new(0), late: AtomicBool::new(false), fate: watch::Sender::new(None) }
     }
 
     /// What became of `invocation` when the sandbox went down.
@@ -220,7 +222,8 @@ impl WorkerState for SandboxWatch {
 
     fn drop(&self, store: Store<SandboxState>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            let fault = fault_of(store.data(), &error);
+            let late = self.sandbox.late.load(Relaxed);
+            let fault = if late { Fault::Deadline } else { fault_of(store.data(), &error) };
             let live = self.sandbox.live.load(Relaxed);
             tracing::warn!(function = %store.data().grants.function, invocations = live, %fault, "sandbox ended");
             self.sandbox.fate.send_replace(Some((fault, live)));
@@ -249,7 +252,7 @@ pub(crate) fn fault_of(state: &SandboxState, error: &wasmtime::Error) -> Fault {
 /// Ends a sandbox that is idle, late or stalled.
 struct Lifetime {
     patience: Duration,
-    activity: Activity,
+    sandbox: Arc<SandboxEnd>,
     until: Instant,
     sleep: Pin<Box<Sleep>>,
 }
@@ -261,23 +264,18 @@ impl WorkerExpiration for Lifetime {
                 WorkerStatus::Idle => start + IDLE_MAX,
                 // From the last request on: earlier ones are past their deadlines by then, too.
                 WorkerStatus::Requests => start + self.patience,
-                WorkerStatus::PostReturn => start.max(self.activity.last()) + self.patience,
+                // A response may take its time as long as bytes move.
+                WorkerStatus::PostReturn => start.max(self.sandbox.activity.last()) + self.patience,
             };
+            if until <= Instant::now() {
+                self.sandbox.late.store(status != WorkerStatus::Idle, Relaxed);
+                return Poll::Ready(());
+            }
             if until != self.until {
                 self.until = until;
                 self.sleep.as_mut().reset(until.into());
             }
-            match self.sleep.as_mut().poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                // Bytes may have moved while it slept.
-                Poll::Ready(()) if Instant::now() < until => continue,
-                Poll::Ready(())
-                    if status == WorkerStatus::PostReturn && self.activity.last() + self.patience > Instant::now() =>
-                {
-                    continue;
-                }
-                Poll::Ready(()) => return Poll::Ready(()),
-            }
+            ready!(self.sleep.as_mut().poll(cx));
         }
     }
 }

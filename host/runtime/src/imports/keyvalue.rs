@@ -6,6 +6,7 @@ use spillway_types::Namespace;
 use wasmtime::component::Resource;
 
 use super::bindings::keyvalue::wasi::keyvalue::{atomics, batch, store};
+use crate::fault::Fault;
 use crate::host::{KeyValue, KeyValueError};
 use crate::sandbox::SandboxState;
 use store::{Error, KeyResponse};
@@ -26,7 +27,10 @@ impl Bucket {
         call: impl FnOnce(&dyn KeyValue, &Namespace, &str) -> Result<T, KeyValueError> + Send + 'static,
     ) -> wasmtime::Result<Result<T, Error>> {
         let bucket = self.clone();
-        let done = tokio::task::spawn_blocking(move || call(&*bucket.store, &bucket.namespace, &bucket.name)).await?;
+        let done = tokio::task::spawn_blocking(move || call(&*bucket.store, &bucket.namespace, &bucket.name)).await;
+        // A panic of the store is not the guest's doing.
+        let done =
+            done.map_err(|panic| wasmtime::Error::new(Fault::Host(format!("the key-value store failed: {panic}"))))?;
         Ok(done.map_err(|error| Error::Other(error.0)))
     }
 }
