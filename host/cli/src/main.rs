@@ -1,2 +1,35 @@
-//! stub
-fn main(){}
+//! `spillway`: run a node, build functions, deploy them, call them.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `args` | the command line |
+//! | `command` | one file per subcommand |
+//! | `build` | from a crate to a bundle: toolchain, cargo, models |
+//! | `client` | the control API over HTTP |
+//! | `failure` | what goes wrong, and the exit code for it |
+//! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
+
+mod args;
+mod build;
+mod client;
+mod command;
+mod failure;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(command::run(cli)),
+        Err(error) => Err(anyhow::Error::new(error).context("the async runtime does not start")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}

@@ -1,0 +1,38 @@
+//! `spillway gc`: frees disk.
+
+use clap::Args;
+use reqwest::Method;
+use spillway_types::api::GcSummary;
+use spillway_types::format_bytes;
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::output;
+
+/// Drop what no kept revision needs: old revisions, blobs, compiled code, logs
+///
+/// The node does this by itself as it nears its disk budget.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  spillway gc
+  spillway gc --json")]
+pub(crate) struct Gc {}
+
+impl Gc {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = Client::new(global)?;
+        let summary: GcSummary = client.json(client.request(Method::POST, &["gc"])).await?;
+        if global.json {
+            return output::json(&summary);
+        }
+        Ok(output::line(format!(
+            "freed {}: {} revisions, {} blobs, {} compiled; {} stay",
+            format_bytes(summary.freed_bytes),
+            summary.removed_revisions,
+            summary.removed_blobs,
+            summary.removed_artefacts,
+            format_bytes(summary.kept_bytes),
+        ))?)
+    }
+}

@@ -1,0 +1,33 @@
+//! One file per subcommand.
+
+pub(crate) mod build;
+pub(crate) mod deploy;
+pub(crate) mod gc;
+pub(crate) mod inspect;
+pub(crate) mod invoke;
+pub(crate) mod logs;
+pub(crate) mod ls;
+pub(crate) mod models;
+pub(crate) mod rm;
+pub(crate) mod rollback;
+pub(crate) mod up;
+
+use crate::args::{Cli, Command};
+
+/// Runs the subcommand.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Up(args) => args.run(global).await,
+        Command::Build(args) => args.run(global).await,
+        Command::Deploy(args) => args.run(global).await,
+        Command::Invoke(args) => args.run(global).await,
+        Command::Ls(args) => args.run(global).await,
+        Command::Inspect(args) => args.run(global).await,
+        Command::Logs(args) => args.run(global).await,
+        Command::Rollback(args) => args.run(global).await,
+        Command::Rm(args) => args.run(global).await,
+        Command::Models(args) => args.run(global).await,
+        Command::Gc(args) => args.run(global).await,
+    }
+}

@@ -1,0 +1,179 @@
+//! `spillway up`: starts a node.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use spillway_types::{format_bytes, parse_bytes, parse_duration};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::output;
+
+/// Start a node and serve until Ctrl-C or SIGTERM
+///
+/// The node keeps functions, models, key-value data and logs in its data folder and starts again with all of them.
+/// On the first Ctrl-C it drains: it takes no further calls and ends those in flight. On the second it stops at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  spillway up
+  spillway up --data /srv/spillway --listen 0.0.0.0:80 --disk-budget 50GiB
+  SPILLWAY_TOKEN=secret spillway up --api 0.0.0.0:3001
+  SPILLWAY_LOG=debug spillway up --log-format json")]
+pub(crate) struct Up {
+    /// Folder of everything that the node keeps [default: spillway in $XDG_DATA_HOME or ~/.local/share]
+    #[arg(long, env = "SPILLWAY_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where callers reach functions
+    #[arg(long, env = "SPILLWAY_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where the control API listens; off loopback it demands a token (--token or SPILLWAY_TOKEN)
+    #[arg(long, env = "SPILLWAY_API", default_value = "127.0.0.1:3001", value_name = "ADDRESS:PORT")]
+    api: SocketAddr,
+    /// Disk that blobs, revisions, compiled code and logs may take
+    #[arg(long, env = "SPILLWAY_DISK_BUDGET", default_value = "10GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    disk_budget: u64,
+    /// Revisions of a function to keep for rollback
+    #[arg(long, env = "SPILLWAY_KEEP_REVISIONS", default_value_t = 10, value_name = "N")]
+    keep_revisions: usize,
+    /// Threads for inference [default: one per core]
+    #[arg(long, env = "SPILLWAY_KERNEL_THREADS", value_name = "N")]
+    kernel_threads: Option<usize>,
+    /// How long calls in flight may take to end on shutdown
+    #[arg(
+        long,
+        env = "SPILLWAY_DRAIN_TIMEOUT",
+        default_value = "30s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    drain_timeout: Duration,
+    /// Form of the node's own log on stderr; SPILLWAY_LOG filters it, as in `info` or `spillway_node=debug`
+    #[arg(long, env = "SPILLWAY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl Up {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
+        refuse_open_api(self.api, global.token()).map_err(Failure::Usage)?;
+        start_log(self.log_format)?;
+        let data = self.data.map_or_else(default_data, Ok)?;
+        let folder = data.display().to_string();
+        let budget = format_bytes(self.disk_budget);
+        let json = global.json;
+        let config = spillway_node::Config {
+            data,
+            listen: self.listen,
+            api: self.api,
+            api_token: global.token().map(ToOwned::to_owned),
+            disk_budget_bytes: self.disk_budget,
+            keep_revisions: self.keep_revisions,
+            kernel_threads: self.kernel_threads,
+            drain_timeout: self.drain_timeout,
+        };
+        let shutdown = shutdown_signal()?;
+        spillway_node::run(config, shutdown, move |addresses| {
+            let (listen, api) = (format!("http://{}", addresses.listen), format!("http://{}", addresses.api));
+            let printed = if json {
+                output::line(serde_json::json!({ "listen": listen, "api": api, "data": folder }))
+            } else {
+                output::line(output::fields(&[
+                    ("functions", listen),
+                    ("control", api),
+                    ("data", format!("{folder} (up to {budget})")),
+                ]))
+            };
+            if let Err(error) = printed {
+                eprintln!("warning: the addresses cannot be printed: {error}");
+            }
+        })
+        .await
+    }
+}
+
+/// Anybody who reaches the control API can run code here, so without a token only this machine may.
+fn refuse_open_api(api: SocketAddr, token: Option<&str>) -> Result<(), String> {
+    if api.ip().is_loopback() || token.is_some() {
+        return Ok(());
+    }
+    Err(format!(
+        "the control API on {api} can be reached from other machines and would take code from anybody; \
+         set SPILLWAY_TOKEN to a secret, or leave --api on 127.0.0.1"
+    ))
+}
+
+fn start_log(format: LogFormat) -> anyhow::Result<()> {
+    let filter = match std::env::var("SPILLWAY_LOG") {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
+            Failure::Usage(format!("SPILLWAY_LOG=`{text}` is not a log filter: {error}; write `info`"))
+        })?,
+        _ => EnvFilter::new("info"),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// Where data goes by the XDG Base Directory Specification.
+fn default_data() -> anyhow::Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("XDG_DATA_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(variable("HOME")?.join(".local/share")))
+        .map(|base| base.join("spillway"))
+        .context("there is no home folder to keep data in; name a folder with --data")
+}
+
+/// Ends on the first Ctrl-C or SIGTERM; a second one ends the process, for whoever does not want to wait.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be handled")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("draining; Ctrl-C once more stops at once");
+        // Not joined: it lives until the process ends, which is what it may bring about.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_api_off_loopback_needs_a_token() {
+        let (open, local) = ("0.0.0.0:3001".parse().unwrap(), "[::1]:3001".parse().unwrap());
+        assert!(refuse_open_api(open, None).unwrap_err().contains("SPILLWAY_TOKEN"));
+        assert_eq!(refuse_open_api(open, Some("secret")), Ok(()));
+        assert_eq!(refuse_open_api(local, None), Ok(()));
+    }
+}

@@ -1,0 +1,183 @@
+//! What the demo calls, and what must come back.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use comfy_table::{ContentArrangement, Table, presets};
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::workspace::Workspace;
+
+/// One call: input, and the answer that is right.
+struct Call {
+    function: &'static str,
+    input: String,
+    method: Method,
+    path: &'static str,
+    body: Vec<u8>,
+    right: Right,
+}
+
+/// Which answer is right.
+enum Right {
+    /// This text.
+    Text(&'static str),
+    /// The request's own body.
+    Echo,
+    /// This many bytes.
+    Length(usize),
+    /// A file type; reference: the Python package magika 1.0.3 on the same file.
+    Label(&'static str),
+}
+
+/// Files of every Linux machine and of this repository, with their types.
+const FILES: [(&str, &str); 7] = [
+    ("host/cli/src/main.rs", "rust"),
+    ("functions/sniff/content_types.py", "python"),
+    ("Cargo.toml", "toml"),
+    (".ci/run", "shell"),
+    ("target/models/magika/config.min.json", "json"),
+    ("target/models/magika/model.onnx", "onnx"),
+    ("/bin/ls", "elf"),
+];
+
+/// Makes all calls twice and prints the table; gives the number of wrong answers.
+pub(crate) async fn show(workspace: &Workspace, listen: SocketAddr) -> anyhow::Result<usize> {
+    let client = Client::builder().timeout(Duration::from_secs(60)).build()?;
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["function", "input", "answer", "first", "second"]);
+    let mut wrong = Vec::new();
+    for call in calls(workspace.root())? {
+        let (first, first_took) = call.make(&client, listen).await?;
+        let (second, second_took) = call.make(&client, listen).await?;
+        for answer in [&first, &second] {
+            wrong.extend(
+                call.judge(answer).err().map(|reason| format!("{} on {}: {reason}", call.function, call.input)),
+            );
+        }
+        table.add_row([
+            call.function.to_owned(),
+            call.input.clone(),
+            brief(&first),
+            took(first_took),
+            took(second_took),
+        ]);
+    }
+    println!("\n{table}");
+    for line in &wrong {
+        eprintln!("wrong: {line}");
+    }
+    Ok(wrong.len())
+}
+
+fn calls(root: &Path) -> anyhow::Result<Vec<Call>> {
+    let read = |path: &str| std::fs::read(root.join(path)).with_context(|| format!("{path} cannot be read"));
+    let hello = |input: &str, method, path, body, right| Call {
+        function: "hello",
+        input: input.to_owned(),
+        method,
+        path,
+        body,
+        right,
+    };
+    let mut calls = vec![
+        hello("GET ?name=Ada", Method::GET, "/hello?name=Ada", Vec::new(), Right::Text("Hello, Ada!\n")),
+        hello("POST Cargo.lock", Method::POST, "/hello", read("Cargo.lock")?, Right::Echo),
+        hello(
+            "GET /stream, 64 x 64 KiB",
+            Method::GET,
+            "/hello/stream?chunks=64&bytes=65536",
+            Vec::new(),
+            Right::Length(64 * 65536),
+        ),
+    ];
+    for (path, label) in FILES {
+        let (input, body) = (path.to_owned(), read(path)?);
+        calls.push(Call {
+            function: "sniff",
+            input,
+            method: Method::POST,
+            path: "/sniff",
+            body,
+            right: Right::Label(label),
+        });
+    }
+    Ok(calls)
+}
+
+/// Status and body.
+struct Answer {
+    status: reqwest::StatusCode,
+    body: Vec<u8>,
+}
+
+impl Call {
+    async fn make(&self, client: &Client, listen: SocketAddr) -> anyhow::Result<(Answer, Duration)> {
+        let url = format!("http://{listen}{}", self.path);
+        let start = Instant::now();
+        let call = async {
+            let response = client.request(self.method.clone(), &url).body(self.body.clone()).send().await?;
+            let status = response.status();
+            Ok::<_, reqwest::Error>(Answer { status, body: response.bytes().await?.to_vec() })
+        };
+        let answer = call.await.with_context(|| format!("{} on {} got no answer", self.function, self.input))?;
+        Ok((answer, start.elapsed()))
+    }
+
+    /// # Errors
+    /// What came and what should have come.
+    fn judge(&self, answer: &Answer) -> Result<(), String> {
+        if !answer.status.is_success() {
+            return Err(format!("{}: {}", answer.status, brief(answer)));
+        }
+        let (right, wanted) = match self.right {
+            Right::Text(text) => (answer.body == text.as_bytes(), format!("{text:?}")),
+            Right::Echo => (answer.body == self.body, format!("the {} bytes that were sent", self.body.len())),
+            Right::Length(length) => (answer.body.len() == length, format!("{length} bytes")),
+            Right::Label(label) => {
+                let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                (found["label"] == label, format!("the label {label}"))
+            }
+        };
+        if right { Ok(()) } else { Err(format!("{} instead of {wanted}", brief(answer))) }
+    }
+}
+
+/// An answer in a cell of a table.
+fn brief(answer: &Answer) -> String {
+    match std::str::from_utf8(&answer.body) {
+        Ok(text) if text.len() <= 120 => text.trim_end().to_owned(),
+        _ => format!("{} bytes", answer.body.len()),
+    }
+}
+
+fn took(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_judged_by_status_and_content() {
+        let call = Call {
+            function: "sniff",
+            input: "a file".to_owned(),
+            method: Method::POST,
+            path: "/sniff",
+            body: Vec::new(),
+            right: Right::Label("rust"),
+        };
+        let answer = |status, body: &str| Answer { status, body: body.as_bytes().to_vec() };
+        let (ok, failed) = (reqwest::StatusCode::OK, reqwest::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(call.judge(&answer(ok, r#"{"label":"rust"}"#)), Ok(()));
+        for wrong in [answer(ok, r#"{"label":"c"}"#), answer(ok, "rust"), answer(failed, r#"{"label":"rust"}"#)] {
+            assert!(call.judge(&wrong).is_err());
+        }
+    }
+}
