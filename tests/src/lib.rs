@@ -1,1 +1,28 @@
-//! stub
+//! What the integration tests stand on: a node of one's own, its answers, and waits that end.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `start`, `node` | a node on free ports, which ends with the test |
+//! | `process` | how processes end and what they write |
+//! | `answer` | responses that are read whole, and problems in them |
+//! | `bundles` | built guests, and bundles made of them on the spot |
+//! | `metrics` | reads `/metrics` |
+//! | `wait` | waits for a condition, with a limit |
+//!
+//! A failure panics with all that the test saw; a node that a failing test drops prints what it wrote to stderr.
+
+mod answer;
+mod bundles;
+mod metrics;
+mod node;
+mod process;
+mod start;
+mod wait;
+
+pub use answer::Answer;
+pub use bundles::{bare, bundle, manifest_of, spillway, with_manifest, workspace};
+pub use metrics::Metrics;
+pub use node::Node;
+pub use process::{Exit, Ran};
+pub use start::NodeBuilder;
+pub use wait::wait_until;

@@ -24,7 +24,9 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
         }
         let worker = node.clone();
         match tokio::task::spawn_blocking(move || worker.collect()).await {
-            Ok(Ok(summary)) => tracing::info!(freed_bytes = summary.freed_bytes, kept_bytes = summary.kept_bytes, "collected"),
+            Ok(Ok(summary)) => {
+                tracing::info!(freed_bytes = summary.freed_bytes, kept_bytes = summary.kept_bytes, "collected")
+            }
             Ok(Err(error)) => tracing::error!(%error, "garbage collection failed"),
             Err(error) => tracing::error!(%error, "garbage collection panicked"),
         }
@@ -77,7 +79,9 @@ impl Node {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
         functions
             .values()
-            .flat_map(|deployed| deployed.active.as_ref().ok().into_iter().chain(&deployed.previous).cloned().collect::<Vec<_>>())
+            .flat_map(|deployed| {
+                deployed.active.as_ref().ok().into_iter().chain(&deployed.previous).cloned().collect::<Vec<_>>()
+            })
             .collect()
     }
 }

@@ -127,7 +127,10 @@ impl Node {
     }
 
     /// Digest and file of each model that the manifest grants, all of which must be here.
-    fn granted_models(&self, manifest: &Manifest) -> Result<BTreeMap<ModelName, (Digest, std::path::PathBuf)>, Problem> {
+    fn granted_models(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<ModelName, (Digest, std::path::PathBuf)>, Problem> {
         let blobs = self.store.blobs();
         let mut granted = BTreeMap::new();
         let (mut errors, mut missing) = (Vec::new(), Vec::new());
@@ -173,8 +176,7 @@ impl Node {
     ) {
         log.set_revision(committed.number);
         let metrics = self.metrics().function(id);
-        let revision =
-            Revision::new(id.clone(), committed.number, bundle, manifest, prepared.function, metrics);
+        let revision = Revision::new(id.clone(), committed.number, bundle, manifest, prepared.function, metrics);
         self.put(id, Ok(Arc::new(revision)));
     }
 
@@ -389,7 +391,9 @@ fn bundle_problem(error: &BundleError) -> Problem {
 
 fn prepare_problem(error: &PrepareError) -> Problem {
     let kind = match error {
-        PrepareError::Invalid(_) | PrepareError::NoHandler { .. } | PrepareError::Sandbox(_) => ProblemType::InvalidBundle,
+        PrepareError::Invalid(_) | PrepareError::NoHandler { .. } | PrepareError::Sandbox(_) => {
+            ProblemType::InvalidBundle
+        }
         PrepareError::UnknownImports { .. } | PrepareError::Mismatch(_) => ProblemType::UnknownImport,
         PrepareError::Model { .. } => ProblemType::InvalidModel,
         PrepareError::Host(_) => return host_problem(error),

@@ -116,23 +116,53 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register("requests", "Invocations by how they ended", metrics.requests.clone());
-        registry.register_with_unit("request", "From arrival to the end of the response", Unit::Seconds, metrics.seconds.clone());
+        registry.register_with_unit(
+            "request",
+            "From arrival to the end of the response",
+            Unit::Seconds,
+            metrics.seconds.clone(),
+        );
         let queued = metrics.queued_seconds.clone();
         registry.register_with_unit("queue", "Waiting for the function's turn", Unit::Seconds, queued);
         registry.register("cold_starts", "Sandboxes made for a waiting invocation", metrics.cold_starts.clone());
         let inference = metrics.inference_seconds.clone();
-        registry.register_with_unit("inference", "Native inference on behalf of the function", Unit::Seconds, inference);
+        registry.register_with_unit(
+            "inference",
+            "Native inference on behalf of the function",
+            Unit::Seconds,
+            inference,
+        );
         registry.register("unrouted_requests", "Requests that no route takes", metrics.unrouted.clone());
         registry.register("log_records_lost", "Log records dropped", metrics.log_records_lost.clone());
         let gauges = &metrics.gauges;
         registry.register("sandboxes", "Sandboxes alive", gauges.sandboxes.clone());
-        registry.register_with_unit("sandbox_memory", "Linear memory of sandboxes", Unit::Bytes, gauges.sandbox_memory.clone());
-        registry.register_with_unit("tensor_memory", "Host tensors of sandboxes", Unit::Bytes, gauges.tensor_memory.clone());
+        registry.register_with_unit(
+            "sandbox_memory",
+            "Linear memory of sandboxes",
+            Unit::Bytes,
+            gauges.sandbox_memory.clone(),
+        );
+        registry.register_with_unit(
+            "tensor_memory",
+            "Host tensors of sandboxes",
+            Unit::Bytes,
+            gauges.tensor_memory.clone(),
+        );
         registry.register("queue_length", "Invocations that wait", gauges.queue.clone());
-        registry.register_with_unit("model_memory", "Loaded models, estimated", Unit::Bytes, gauges.model_memory.clone());
+        registry.register_with_unit(
+            "model_memory",
+            "Loaded models, estimated",
+            Unit::Bytes,
+            gauges.model_memory.clone(),
+        );
         registry.register("kernel_queue_length", "Jobs that wait for a kernel thread", gauges.kernel_queue.clone());
         registry.register("kernel_running", "Jobs on kernel threads", gauges.kernel_running.clone());
-        registry.register_with_unit("resident_memory", "Resident memory of the node", Unit::Bytes, gauges.resident.clone());
+        registry.register_with_unit(
+            "resident_memory",
+            "Resident memory of the node",
+            Unit::Bytes,
+            gauges.resident.clone(),
+        );
         Self { registry, ..metrics }
     }
 

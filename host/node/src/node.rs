@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -25,6 +25,9 @@ use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::{api, collect};
+
+/// How long idle sandboxes may take to end when the node stops.
+const RETIRE_MAX: Duration = Duration::from_secs(1);
 
 /// How a node is to run.
 #[derive(Clone, Debug)]
@@ -100,6 +103,19 @@ impl Node {
         self.draining.cancelled().await;
     }
 
+    /// Lets all functions go, and waits a moment for their sandboxes to end in order.
+    async fn retire(&self) {
+        self.set_routes(RouteTable::default());
+        let functions = std::mem::take(&mut *self.functions.write().unwrap_or_else(PoisonError::into_inner));
+        let revisions = |deployed: Deployed| deployed.active.ok().into_iter().chain(deployed.previous);
+        // Only the counters are kept; the revisions, and with them their idle sandboxes, go here.
+        let usages: Vec<_> = functions.into_values().flat_map(revisions).map(|r| r.function.usage().clone()).collect();
+        let until = Instant::now() + RETIRE_MAX;
+        while usages.iter().any(|usage| usage.sandboxes() > 0) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn set_routes(&self, table: RouteTable<Target>) {
         self.routes.store(Arc::new(table));
     }
@@ -143,6 +159,7 @@ pub async fn run(
     if !drained {
         tracing::warn!(seconds = patience.as_secs(), "calls were still running after the drain timeout; ending them");
     }
+    node.retire().await;
     stop_api.cancel();
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;

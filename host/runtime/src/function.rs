@@ -91,7 +91,7 @@ impl Function {
     }
 
     /// What its sandboxes take.
-    pub fn usage(&self) -> &FunctionUse {
+    pub fn usage(&self) -> &Arc<FunctionUse> {
         &self.usage
     }
 }

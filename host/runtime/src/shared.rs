@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use spillway_types::SandboxPolicy;
 use tokio::sync::watch;
 use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
@@ -35,6 +36,8 @@ const REUSE_MAX: usize = 100_000;
 /// The sandboxes of one revision.
 pub(crate) struct Shared {
     handler: ProxyHandler<Sandboxes>,
+    /// Sandboxes outlive the revision only for the calls they still have.
+    _retire: DropGuard,
 }
 
 impl Shared {
@@ -46,7 +49,9 @@ impl Shared {
     ) -> Self {
         let engine = engine.clone();
         let pre = Arc::new(ProxyPre::P3(pre));
-        Self { handler: ProxyHandler::new(Sandboxes { engine, pre, grants, policy }) }
+        let retired = CancellationToken::new();
+        let handler = ProxyHandler::new(Sandboxes { engine, pre, grants, policy, retired: retired.clone() });
+        Self { handler, _retire: retired.drop_guard() }
     }
 
     /// Makes a sandbox and drops it, to see whether it can be made.
@@ -100,6 +105,8 @@ struct Sandboxes {
     pre: Arc<ProxyPre<SandboxState>>,
     grants: Arc<Grants>,
     policy: SandboxPolicy,
+    /// The revision is gone: a sandbox without work has no more to wait for.
+    retired: CancellationToken,
 }
 
 impl HandlerState for Sandboxes {
@@ -123,6 +130,7 @@ impl HandlerState for Sandboxes {
             expiration: Lifetime {
                 patience: self.grants.limits.deadline,
                 sandbox: sandbox.clone(),
+                retired: Box::pin(self.retired.clone().cancelled_owned()),
                 until: Instant::now(),
                 sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             },
@@ -253,12 +261,16 @@ pub(crate) fn fault_of(state: &SandboxState, error: &wasmtime::Error) -> Fault {
 struct Lifetime {
     patience: Duration,
     sandbox: Arc<SandboxEnd>,
+    retired: Pin<Box<WaitForCancellationFutureOwned>>,
     until: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl WorkerExpiration for Lifetime {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        if status == WorkerStatus::Idle && self.retired.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
         loop {
             let until = match status {
                 WorkerStatus::Idle => start + IDLE_MAX,

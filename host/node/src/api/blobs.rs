@@ -15,7 +15,8 @@ use super::{Refused, Shared};
 use crate::deploy::{blocking, host_problem};
 
 fn digest(text: &str) -> Result<Digest, Problem> {
-    text.parse().map_err(|error: spillway_types::ParseDigestError| Problem::new(ProblemType::BadRequest, error.to_string()))
+    text.parse()
+        .map_err(|error: spillway_types::ParseDigestError| Problem::new(ProblemType::BadRequest, error.to_string()))
 }
 
 pub(super) async fn exists(State(node): Shared, Path(text): Path<String>) -> Result<StatusCode, Refused> {
@@ -31,10 +32,12 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<(StatusCode, Json<BlobReceipt>), Refused> {
     let expected = digest(&text)?;
-    let mut writer: BlobWriter = blocking(move || node.store.blobs().begin().map_err(|error| problem(&error))).await??;
+    let mut writer: BlobWriter =
+        blocking(move || node.store.blobs().begin().map_err(|error| problem(&error))).await??;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::new(ProblemType::BadRequest, format!("the upload broke off: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| Problem::new(ProblemType::BadRequest, format!("the upload broke off: {error}")))?;
         writer = blocking(move || writer.write(&chunk).map(|()| writer).map_err(|error| problem(&error))).await??;
     }
     let (digest, bytes) = blocking(move || writer.finish(Some(expected)).map_err(|error| problem(&error))).await??;

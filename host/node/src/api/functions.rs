@@ -48,10 +48,19 @@ fn options(query: Vec<(String, String)>) -> Result<DeployOptions, Problem> {
                     "none" => Effects::None,
                     "idempotent" => Effects::Idempotent,
                     "unsafe" => Effects::Unsafe,
-                    _ => return Err(bad_request(format!("effects `{value}` is unknown; use {}", Effects::NAMES.join(", ")))),
+                    _ => {
+                        return Err(bad_request(format!(
+                            "effects `{value}` is unknown; use {}",
+                            Effects::NAMES.join(", ")
+                        )));
+                    }
                 });
             }
-            _ => return Err(bad_request(format!("unknown parameter `{key}`; known are namespace, name, route, effects"))),
+            _ => {
+                return Err(bad_request(format!(
+                    "unknown parameter `{key}`; known are namespace, name, route, effects"
+                )));
+            }
         }
     }
     Ok(options)
@@ -68,7 +77,8 @@ pub(super) async fn inspect(
 ) -> Result<Json<FunctionDetail>, Refused> {
     let id = function_id(path)?;
     let (store, wanted) = (node.store.clone(), id.clone());
-    let record = blocking(move || store.get(&wanted).map_err(host_problem)).await??.ok_or_else(|| unknown_function(&id))?;
+    let record =
+        blocking(move || store.get(&wanted).map_err(host_problem)).await??.ok_or_else(|| unknown_function(&id))?;
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
     let deployed = functions.get(&id).ok_or_else(|| unknown_function(&id))?;
     let (manifest, bundle) = serving(deployed);
@@ -78,16 +88,19 @@ pub(super) async fn inspect(
     };
     let revisions = record.revisions.iter().map(|revision| RevisionSummary {
         number: revision.number,
-        version: Manifest::parse(&revision.manifest, Origin::Bundle).map_or_else(|_| String::new(), |m| m.version.to_string()),
+        version: Manifest::parse(&revision.manifest, Origin::Bundle)
+            .map_or_else(|_| String::new(), |m| m.version.to_string()),
         bundle: revision.bundle,
-        created_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(revision.created_at_ms)).to_string(),
+        created_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(revision.created_at_ms))
+            .to_string(),
         active: revision.number == record.active,
     });
     let mut revisions: Vec<_> = revisions.collect();
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
-    let models = manifest.models.iter().filter_map(|(name, grant)| {
-        Some(ModelRef { name: name.to_string(), digest: grant.digest? })
-    });
+    let models = manifest
+        .models
+        .iter()
+        .filter_map(|(name, grant)| Some(ModelRef { name: name.to_string(), digest: grant.digest? }));
     Ok(Json(FunctionDetail {
         summary: summary(&node, &id, deployed),
         bundle,

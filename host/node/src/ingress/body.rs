@@ -55,6 +55,8 @@ impl HttpBody for Limited {
 /// A response body that reports its end: complete, broken off by the function, or dropped by the caller.
 pub(super) struct Reported<F: FnOnce(BodyEnd)> {
     body: Body,
+    /// What is still to come, where the length was announced: the server stops asking once it is through.
+    left: Option<u64>,
     report: Option<F>,
 }
 
@@ -70,14 +72,20 @@ pub(super) enum BodyEnd {
 }
 
 impl<F: FnOnce(BodyEnd)> Reported<F> {
-    pub(super) fn new(body: Body, report: F) -> Self {
-        Self { body, report: Some(report) }
+    /// `length` is the response's `content-length`, if it has one.
+    pub(super) fn new(body: Body, length: Option<u64>, report: F) -> Self {
+        let left = length.or_else(|| body.size_hint().exact());
+        Self { body, left, report: Some(report) }
     }
 
     fn report(&mut self, end: BodyEnd) {
         if let Some(report) = self.report.take() {
             report(end);
         }
+    }
+
+    fn is_through(&self) -> bool {
+        self.left == Some(0) || self.body.is_end_stream()
     }
 }
 
@@ -90,9 +98,10 @@ impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
         match &frame {
             None => self.report(BodyEnd::Complete),
             Some(Err(_)) => self.report(BodyEnd::Broken),
-            // The server asks no more once the announced length is there.
-            Some(Ok(_)) if self.body.is_end_stream() => self.report(BodyEnd::Complete),
-            Some(Ok(_)) => {}
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.left = self.left.map(|left| left.saturating_sub(bytes));
+            }
         }
         Poll::Ready(frame)
     }
@@ -108,7 +117,7 @@ impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
 
 impl<F: FnOnce(BodyEnd)> Drop for Reported<F> {
     fn drop(&mut self) {
-        let end = if self.body.is_end_stream() { BodyEnd::Complete } else { BodyEnd::Dropped };
+        let end = if self.is_through() { BodyEnd::Complete } else { BodyEnd::Dropped };
         self.report(end);
     }
 }

@@ -10,8 +10,8 @@ use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, Fault, Invocation};
-use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
 use spillway_types::api::LogRecord;
+use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
 
 use super::body::{BodyEnd, Limited, Reported};
 use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
@@ -31,9 +31,11 @@ impl Node {
     /// Answers one request. Every invocation is recorded exactly once, however it ends.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
-        let host = request.uri().authority().map(Authority::as_str).or_else(|| {
-            request.headers().get(header::HOST).and_then(|host| host.to_str().ok())
-        });
+        let host = request
+            .uri()
+            .authority()
+            .map(Authority::as_str)
+            .or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()));
         let path = request.uri().path();
         let revision = match self.routes().find(host, path, request.method()) {
             Lookup::Found(revision) => revision,
@@ -62,6 +64,7 @@ impl Node {
             }
         };
         let wants_timing = request.headers().contains_key(TIMING);
+        let is_head = request.method() == http::Method::HEAD;
         let limits = &revision.manifest.limits;
         let asked = request.headers().get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok());
         let patience = asked.map_or(limits.deadline, |millis| limits.deadline.min(Duration::from_millis(millis)));
@@ -74,7 +77,11 @@ impl Node {
             Ok(response) => {
                 record.status = response.status().as_u16();
                 let (queued, took) = (record.queued, arrived.elapsed());
-                let mut response = response.map(|body| record.follow(body));
+                // The answer to HEAD announces a length and has no body.
+                let announced =
+                    response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+                let length = if is_head { Some(0) } else { announced };
+                let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
                 if wants_timing {
                     add_server_timing(response.headers_mut(), queued, &timing, took);
@@ -113,10 +120,16 @@ impl Node {
         record.permit = Some(admitted.map_err(|refusal| match refusal {
             Refusal::QueueFull => {
                 let waiting = revision.manifest.limits.queue;
-                refuse(ProblemType::QueueFull, format!("{waiting} calls of {} are waiting already; try again later", revision.id))
+                refuse(
+                    ProblemType::QueueFull,
+                    format!("{waiting} calls of {} are waiting already; try again later", revision.id),
+                )
             }
             Refusal::Deadline => Box::new((
-                Problem::new(ProblemType::Deadline, format!("{} was busy until the deadline; try again later", revision.id)),
+                Problem::new(
+                    ProblemType::Deadline,
+                    format!("{} was busy until the deadline; try again later", revision.id),
+                ),
                 Outcome::Deadline,
                 "its turn did not come before the deadline".to_owned(),
             )),
@@ -137,7 +150,11 @@ impl Node {
 }
 
 /// What the guest sees of the request: an absolute URI, no fields of the connection, and a trace to continue.
-fn guest_request(mut parts: http::request::Parts, body: Body, invocation: &Invocation) -> Result<Request<Body>, String> {
+fn guest_request(
+    mut parts: http::request::Parts,
+    body: Body,
+    invocation: &Invocation,
+) -> Result<Request<Body>, String> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = match (parts.uri.authority(), host) {
         (Some(authority), _) => authority.clone(),
@@ -177,7 +194,9 @@ fn explain(fault: &Fault, revision: &Revision) -> String {
     let id = &revision.id;
     match fault {
         Fault::Trap(_) => format!("{id} failed while it worked on the call; its log says why (`spillway logs {id}`)"),
-        Fault::Deadline => format!("{id} did not answer before its deadline; send less, or raise `deadline` under [limits]"),
+        Fault::Deadline => {
+            format!("{id} did not answer before its deadline; send less, or raise `deadline` under [limits]")
+        }
         Fault::OutOfMemory { limit_bytes, .. } => {
             format!("{id} needs more than its {} of memory; raise `memory` under [limits]", format_bytes(*limit_bytes))
         }
@@ -205,8 +224,8 @@ impl Record {
     }
 
     /// Hands the record to the response's body: the invocation ends when the body does.
-    fn follow(mut self, body: Body) -> Body {
-        Reported::new(body, move |end| match end {
+    fn follow(mut self, body: Body, length: Option<u64>) -> Body {
+        Reported::new(body, length, move |end| match end {
             BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
             BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
             BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),

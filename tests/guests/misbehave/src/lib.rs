@@ -1,0 +1,130 @@
+//! Does on purpose what functions do by mistake; the last segment of the path says what.
+//!
+//! A denial is answered with its own words, so that tests see what the guest sees.
+
+use std::hint::black_box;
+
+use serde::Deserialize;
+use spillway_sdk::{
+    Body, DType, Error, HostError, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function,
+    keyvalue, log,
+};
+
+mod outside;
+
+#[function]
+async fn handle(request: Request) -> Result<Response> {
+    let path = request.uri().path().to_owned();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    Ok(match last {
+        "greet" => "Hello from misbehave\n".into_response(),
+        "header" => header(&request)?,
+        "body" => format!("{}\n", request.into_body().bytes().await?.len()).into_response(),
+        "log" => {
+            log::info!("a line for the log");
+            println!("a line on stdout");
+            eprintln!("a line on stderr");
+            "logged\n".into_response()
+        }
+        "count" => format!("{}\n", keyvalue::open("default")?.increment("calls", 1)?).into_response(),
+
+        "loop" => run_for_ever(),
+        // Not `pending()`: a task that nothing can wake is an error of its own in the component model.
+        "wait" => {
+            outside::wait(3_600_000).await;
+            "an hour later\n".into_response()
+        }
+        "slow" => slow(&request).await?,
+        "allocate" => allocate(),
+        "panic" => panic!("on purpose"),
+        "trap" => std::process::abort(),
+        "exit" => std::process::exit(3),
+        "fail" => return Err(std::io::Error::other("a secret of the function").into()),
+        "tensor" => Tensor::from_bytes(DType::Uint8, &vec![0; 2 << 20], &[2 << 20])?.len().to_string().into_response(),
+        "handles" => handles()?,
+
+        "endless" => Response::new(Body::stream(async |mut out| {
+            loop {
+                out.write("more\n").await;
+            }
+        })),
+        "half" => Response::new(Body::stream(async |mut out| {
+            out.write("half of it\n").await;
+            panic!("half-way");
+        })),
+        "broken" => Response::new(Body::stream(async |mut out| {
+            out.write("half of it\n").await;
+            Err(Error::status(spillway_sdk::StatusCode::BAD_GATEWAY, "half-way"))
+        })),
+
+        "other-bucket" => said(keyvalue::open("other").map(|_| ())),
+        "other-model" => said(Model::open("other").await.map(|_| ())),
+        "file" => said(std::fs::read("/etc/passwd").map(|_| ())),
+        "socket" => said(outside::connect(port(&request)?).await),
+        "fetch" => outside::fetch().await.into_response(),
+        "environment" => format!("{}\n", std::env::vars().count()).into_response(),
+        other => return Err(Error::not_found(format!("no misdeed is called {other}"))),
+    })
+}
+
+/// Answers with a header field of the request.
+fn header(request: &Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let Named { name } = request.query()?;
+    let value = request.headers().get(&name).and_then(|value| value.to_str().ok()).unwrap_or("absent");
+    Ok(value.to_owned().into_response())
+}
+
+/// The port that the caller names.
+fn port(request: &Request) -> Result<u16> {
+    #[derive(Deserialize)]
+    struct At {
+        port: u16,
+    }
+    Ok(request.query::<At>()?.port)
+}
+
+/// Waits as long as the caller says.
+async fn slow(request: &Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct For {
+        ms: u64,
+    }
+    let For { ms } = request.query()?;
+    // Tells the test that the call is in its sandbox.
+    log::info!("slow begins");
+    outside::wait(ms).await;
+    Ok(format!("waited {ms} ms\n").into_response())
+}
+
+fn run_for_ever() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn allocate() -> ! {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+/// Takes one handle after the other and gives none back.
+fn handles() -> Result<Response, HostError> {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(Tensor::from_slice(&[1_u8], &[1])?);
+    }
+}
+
+fn said<E: std::fmt::Display>(result: Result<(), E>) -> Response {
+    match result {
+        Ok(()) => "granted\n".into_response(),
+        Err(error) => format!("{error}\n").into_response(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Processes: how they end and what they write.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// No run of the command line in a test takes this long; one that does hangs.
+const RUN_MAX: Duration = Duration::from_secs(120);
+
+/// How a node ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+/// What a run of the command line gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// If it does not start, or does not end within two minutes.
+    pub async fn of(command: Command) -> Self {
+        let mut command = tokio::process::Command::from(command);
+        let output = tokio::time::timeout(RUN_MAX, command.kill_on_drop(true).output()).await;
+        let output = output.expect("the command ends").expect("the command starts");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// The JSON on stdout of a run that must have succeeded.
+    ///
+    /// # Panics
+    /// If it has not.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:#?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+/// Takes away what the developer's own shell says.
+pub(crate) fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SPILLWAY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a process writes, kept as it comes.
+pub(crate) struct Output {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    pub(crate) fn collect(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let kept = text.clone();
+        let reader = std::thread::spawn(move || {
+            let mut lines = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it, once the process has ended.
+    pub(crate) fn finish(&mut self) -> String {
+        // A process that the node started could hold the pipe open; there is none, but a test must end.
+        let start = Instant::now();
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && start.elapsed() < RUN_MAX {
+            std::thread::yield_now();
+        }
+        self.text()
+    }
+}
