@@ -78,6 +78,8 @@ fn crate_with(manifest: Option<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("tests may write temporary files");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("the folder is ours");
     write("Cargo.toml", "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    std::fs::create_dir(folder.path().join("src")).expect("the folder is ours");
+    write("src/lib.rs", "");
     if let Some(text) = manifest {
         write("spillway.toml", text);
     }

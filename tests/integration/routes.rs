@@ -23,7 +23,7 @@ async fn a_route_that_another_function_has_is_refused_with_its_owner() {
 #[tokio::test]
 async fn a_path_without_a_function_is_404_and_names_the_path_and_where_to_look() {
     let node = serving::hello().await;
-    for path in ["/", "/helo", "/hello2", "/HELLO", "/.spillway/x", "/%2e%2e/hello"] {
+    for path in ["/", "/helo", "/hello2", "/HELLO", "/.spillway/x"] {
         let answer = node.call(path).await;
         answer.problem(ProblemType::UnknownRoute, &[path, "spillway ls"]);
         assert_eq!(answer.header("spillway-invocation"), None, "no function, no invocation");

@@ -45,25 +45,40 @@ impl Activity {
         }
     }
 
-    /// A response body that notes each frame, and keeps `keep` until it ends or is dropped.
-    pub(crate) fn watch<K: Send + Unpin + 'static>(&self, body: Body, keep: K) -> Body {
-        http_body_util::BodyExt::boxed_unsync(Watched { body, activity: self.clone(), keep: Some(keep) })
+    /// A body that notes each frame, and keeps `keep` until it is dropped.
+    pub(crate) fn watch<K: Keep>(&self, body: Body, keep: K) -> Body {
+        http_body_util::BodyExt::boxed_unsync(Watched { body, activity: self.clone(), keep })
     }
 }
+
+/// What a body holds on to.
+pub(crate) trait Keep: Send + Unpin + 'static {
+    /// Asked at the end of the body: whether it ended because its sandbox did, and not because the guest was done.
+    fn broke_off(&self) -> bool {
+        false
+    }
+}
+
+/// Nothing.
+impl Keep for () {}
 
 struct Watched<K> {
     body: Body,
     activity: Activity,
-    keep: Option<K>,
+    keep: K,
 }
 
-impl<K: Unpin> HttpBody for Watched<K> {
+impl<K: Keep> HttpBody for Watched<K> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         self.activity.touch();
+        if frame.is_none() && self.keep.broke_off() {
+            // Without this the caller would take the half that it has for the whole.
+            return Poll::Ready(Some(Err(BodyError::HttpResponseIncomplete)));
+        }
         Poll::Ready(frame)
     }
 
@@ -73,11 +88,5 @@ impl<K: Unpin> HttpBody for Watched<K> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl<K> Drop for Watched<K> {
-    fn drop(&mut self) {
-        self.keep.take();
     }
 }

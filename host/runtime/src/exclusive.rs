@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::Body;
-use crate::activity::Activity;
+use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
 use crate::sandbox::{Grants, SandboxState};
@@ -226,6 +226,9 @@ impl Caller {
 
 /// The caller's end: held by the call, then by the response's body.
 struct CallerGuard(Caller);
+
+/// A store that goes with its outgoing body unfinished makes that body an error by itself.
+impl Keep for CallerGuard {}
 
 impl Drop for CallerGuard {
     fn drop(&mut self) {

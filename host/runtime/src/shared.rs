@@ -22,7 +22,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
 use crate::Body;
-use crate::activity::Activity;
+use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
 use crate::sandbox::{Grants, SandboxState};
@@ -151,6 +151,13 @@ impl Ticket {
     }
 }
 
+impl Keep for Arc<Ticket> {
+    fn broke_off(&self) -> bool {
+        // The sandbox tells its fate before it lets go of its bodies.
+        self.sandbox().is_some_and(|sandbox| matches!(&*sandbox.fate.borrow(), Some(Fate::Failed { .. })))
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(sandbox) = self.sandbox() {
@@ -166,7 +173,16 @@ struct SandboxEnd {
     live: AtomicUsize,
     /// It outlasted its patience: the guest is late, whatever else the error says.
     late: AtomicBool,
-    fate: watch::Sender<Option<(Fault, usize)>>,
+    fate: watch::Sender<Option<Fate>>,
+}
+
+/// Why a sandbox ended.
+#[derive(Clone)]
+enum Fate {
+    /// It was idle, or had served its time.
+    Retired,
+    /// Something went wrong while it had this many invocations.
+    Failed { fault: Fault, invocations: usize },
 }
 
 impl SandboxEnd {
@@ -182,9 +198,9 @@ impl SandboxEnd {
         let told = told.ok().and_then(|told| told.ok()?.clone());
         match told {
             _ if Instant::now() >= invocation.deadline => Fault::Deadline,
-            Some((fault, 1)) => fault,
-            Some((fault, _)) => Fault::SandboxLost(fault.to_string()),
-            None => Fault::Host("the sandbox vanished".to_owned()),
+            Some(Fate::Failed { fault, invocations: 1 }) => fault,
+            Some(Fate::Failed { fault, .. }) => Fault::SandboxLost(fault.to_string()),
+            Some(Fate::Retired) | None => Fault::Host("the sandbox went without a word".to_owned()),
         }
     }
 }
@@ -229,15 +245,18 @@ impl WorkerState for SandboxWatch {
     }
 
     fn drop(&self, store: Store<SandboxState>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
-            let late = self.sandbox.late.load(Relaxed);
-            let fault = if late { Fault::Deadline } else { fault_of(store.data(), &error) };
-            let live = self.sandbox.live.load(Relaxed);
-            tracing::warn!(function = %store.data().grants.function, invocations = live, %fault, "sandbox ended");
-            self.sandbox.fate.send_replace(Some((fault, live)));
-        } else {
-            self.sandbox.fate.send_replace(Some((Fault::Host("the sandbox was retired".to_owned()), 1)));
-        }
+        let fate = match result {
+            Ok(()) => Fate::Retired,
+            Err(error) => {
+                let late = self.sandbox.late.load(Relaxed);
+                let fault = if late { Fault::Deadline } else { fault_of(store.data(), &error) };
+                let invocations = self.sandbox.live.load(Relaxed);
+                tracing::warn!(function = %store.data().grants.function, invocations, %fault, "sandbox ended");
+                Fate::Failed { fault, invocations }
+            }
+        };
+        // Before the store goes, and with it the ends of the bodies that it still writes.
+        self.sandbox.fate.send_replace(Some(fate));
     }
 }
 

@@ -1,0 +1,147 @@
+//! Guests that loop, take all memory, trap or do not answer: one call fails, by its own name, and nothing else.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use spillway_tests::{Answer, Node, bare, bundle, wait_until};
+use spillway_types::ProblemType::{self, Deadline, NoResponse, OutOfMemory, SandboxLost, Trap};
+
+/// The guests' deadline is one second; a node that forgets a call keeps it for ever.
+const SOON: Duration = Duration::from_secs(20);
+
+/// What each misdeed must come to, and what its detail must name beside the function.
+const MISDEEDS: [(&str, ProblemType, &str); 10] = [
+    ("/misbehave/loop", Deadline, "`deadline` under [limits]"),
+    ("/misbehave/wait", Deadline, "`deadline` under [limits]"),
+    ("/misbehave/allocate", OutOfMemory, "16.0 MiB of memory; raise `memory` under [limits]"),
+    ("/misbehave/panic", Trap, "`spillway logs default/misbehave`"),
+    ("/misbehave/trap", Trap, "`spillway logs default/misbehave`"),
+    ("/misbehave/exit", Trap, "`spillway logs default/misbehave`"),
+    ("/plain/loop", Deadline, "`deadline` under [limits]"),
+    ("/plain/allocate", OutOfMemory, "16.0 MiB of memory; raise `memory` under [limits]"),
+    ("/plain/trap", Trap, "`spillway logs default/plain`"),
+    ("/plain/silent", NoResponse, "`spillway logs default/plain`"),
+];
+
+async fn node() -> Node {
+    let node = Node::start().await;
+    for guest in ["hello", "misbehave", "plain"] {
+        node.deploy(guest).await;
+    }
+    node
+}
+
+async fn soon(call: impl Future<Output = Answer>) -> Answer {
+    tokio::time::timeout(SOON, call).await.expect("the node answers by the deadline, with some slack")
+}
+
+#[tokio::test]
+async fn each_misdeed_has_its_own_problem_and_the_next_call_is_answered() {
+    let node = node().await;
+    for (path, kind, part) in MISDEEDS {
+        let function = path.split('/').nth(1).expect("the first segment is the function");
+        let answer = soon(node.call(path)).await;
+        let problem = answer.problem(kind, &[&format!("default/{function}"), part]);
+        let invocation = problem.invocation.expect("a failed call can be looked up");
+        assert_eq!(answer.header("spillway-invocation"), Some(invocation.as_str()));
+        let end = node.logs(function).await.into_iter().rfind(|record| record["outcome"].is_string());
+        let end = end.expect("the end of each invocation is in the log");
+        assert_eq!((&end["outcome"], &end["invocation"]), (&kind.slug().into(), &invocation.into()), "{path}: {end:#}");
+        assert!(soon(node.call(&format!("/{function}/greet"))).await.ok().starts_with("Hello from"), "after {path}");
+    }
+}
+
+#[tokio::test]
+async fn each_misdeed_is_counted_by_its_outcome_and_leaves_no_sandbox_behind() {
+    let node = node().await;
+    for (path, kind, _) in MISDEEDS {
+        soon(node.call(path)).await.problem(kind, &[]);
+    }
+    let metrics = node.metrics().await;
+    for function in ["misbehave", "plain"] {
+        for kind in [Deadline, OutOfMemory, Trap, NoResponse] {
+            let of = |(path, found, _): &&(&str, ProblemType, &str)| {
+                *found == kind && path.starts_with(&format!("/{function}/"))
+            };
+            let expected = MISDEEDS.iter().filter(of).count() as u64;
+            assert_eq!(metrics.requests(function, kind.slug()), expected, "{function} {}", kind.slug());
+        }
+    }
+    wait_until("the sandboxes of failed calls are gone", SOON, async || {
+        // One of each function may stay, warm for the next call.
+        node.metrics().await.sum("spillway_sandboxes", &[]).is_some_and(|alive| alive <= 3.0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_functions_answer_while_guests_loop_on_every_core() {
+    let node = node().await;
+    for path in ["/misbehave/loop", "/plain/loop"] {
+        let looping: Vec<_> = (0..4).map(|_| tokio::spawn(node.request(Method::GET, path).send())).collect();
+        for _ in 0..5 {
+            assert_eq!(soon(node.call("/hello")).await.ok(), "Hello, world!\n");
+        }
+        assert!(looping.iter().all(|call| !call.is_finished()), "the answers came while {path} ran");
+        for call in looping {
+            let response = call.await.expect("no panic").expect("an answer");
+            Answer::read(response).await.expect("a whole one").problem(Deadline, &[]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_may_ask_for_less_time_than_the_manifest_gives() {
+    let node = Node::start().await;
+    // Without a manifest the deadline would be half a minute.
+    assert_eq!(node.post(bare(&bundle("plain")), "name=plain&route=/plain/*").await.status, 201);
+    let request = node.request(Method::GET, "/plain/loop").header("spillway-deadline-ms", "200");
+    soon(Node::send(request)).await.problem(Deadline, &["default/plain"]);
+}
+
+#[tokio::test]
+async fn calls_that_shared_the_sandbox_of_a_trap_hear_that_it_was_lost_and_may_come_again() {
+    let node = node().await;
+    node.call("/misbehave/greet").await.ok();
+    let slow = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=900").send());
+    wait_until("the slow call is in its sandbox", SOON, async || {
+        node.logs("misbehave").await.iter().any(|record| record["message"].to_string().contains("slow begins"))
+    })
+    .await;
+    // Two invocations were alive: which of them it was, the host cannot tell.
+    let trapped = soon(node.call("/misbehave/trap")).await;
+    assert!([500, 503].contains(&trapped.status), "{trapped:?}");
+    let lost = Answer::read(slow.await.expect("no panic").expect("an answer")).await.expect("a whole one");
+    lost.problem(SandboxLost, &["default/misbehave", "try again"]);
+    assert_eq!(lost.header("retry-after"), Some("1"));
+    assert_eq!(soon(node.call("/misbehave/slow?ms=1")).await.ok(), "waited 1 ms\n");
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_half_way_is_not_taken_for_complete() {
+    let node = node().await;
+    for (count, path) in [(1, "/misbehave/half"), (2, "/misbehave/broken"), (1, "/plain/half")] {
+        let read = async {
+            let response = node.request(Method::GET, path).send().await?;
+            Answer::read(response).await
+        };
+        let read = tokio::time::timeout(SOON, read).await.expect("it ends");
+        assert!(read.is_err(), "{path}: half of an answer was taken for a whole one: {read:?}");
+        let function = path.split('/').nth(1).expect("the first segment is the function");
+        wait_until("the broken answer is counted as a trap", SOON, async || {
+            node.metrics().await.requests(function, "trap") == count
+        })
+        .await;
+        assert!(soon(node.call(&format!("/{function}/greet"))).await.ok().starts_with("Hello from"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_function_fails_with_is_for_its_log_and_not_for_its_callers() {
+    let node = node().await;
+    let answer = node.call("/misbehave/fail").await;
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(!answer.text().contains("secret"), "{answer:?}");
+    let log = node.logs("misbehave").await;
+    assert!(log.iter().any(|record| record["message"].to_string().contains("a secret of the function")), "{log:#?}");
+}
