@@ -99,5 +99,7 @@ async fn a_good_model_is_loaded_listed_and_shared_by_the_functions_that_name_it(
     let model = &models[0];
     assert_eq!((&model["digest"], &model["loaded"]), (&digest.to_string().into(), &true.into()), "{model:#}");
     assert_eq!(model["functions"], serde_json::json!(["default/hello", "default/plain"]), "{model:#}");
+    let memory = node.metrics().await.sum("spillway_model_memory_bytes", &[("model", &digest.to_string())]);
+    assert!(memory.is_some_and(|bytes| bytes > 0.0));
     assert!(!model["inputs"].as_array().expect("a list").is_empty(), "{model:#}");
 }

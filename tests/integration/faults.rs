@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use spillway_tests::{Answer, Node, bare, bundle, wait_until};
+use spillway_tests::{Answer, Node, bare, bundle, wait_until, with_manifest};
 use spillway_types::ProblemType::{self, Deadline, NoResponse, OutOfMemory, SandboxLost, Trap};
+
+use crate::serving;
 
 /// The guests' deadline is one second; a node that forgets a call keeps it for ever.
 const SOON: Duration = Duration::from_secs(20);
@@ -74,18 +76,46 @@ async fn each_misdeed_is_counted_by_its_outcome_and_leaves_no_sandbox_behind() {
     .await;
 }
 
+/// A guest with more time than a test needs, so that what comes before its deadline comes long before it.
+fn patient(guest: &str) -> Vec<u8> {
+    with_manifest(
+        &bundle(guest),
+        &serving::changed(guest, |manifest| manifest.limits.deadline = Duration::from_secs(5)),
+    )
+}
+
 #[tokio::test]
 async fn other_functions_answer_while_guests_loop_on_every_core() {
     let node = node().await;
-    for path in ["/misbehave/loop", "/plain/loop"] {
-        let looping: Vec<_> = (0..4).map(|_| tokio::spawn(node.request(Method::GET, path).send())).collect();
-        for _ in 0..5 {
+    for guest in ["misbehave", "plain"] {
+        assert_eq!(node.post(patient(guest), "").await.status, 201);
+        let path = format!("/{guest}/loop");
+        let looping: Vec<_> = (0..4).map(|_| tokio::spawn(node.request(Method::GET, &path).send())).collect();
+        for _ in 0..3 {
             assert_eq!(soon(node.call("/hello")).await.ok(), "Hello, world!\n");
         }
-        assert!(looping.iter().all(|call| !call.is_finished()), "the answers came while {path} ran");
+        assert!(looping.iter().all(|call| !call.is_finished()), "hello answers while {path} runs");
         for call in looping {
             let response = call.await.expect("no panic").expect("an answer");
             Answer::read(response).await.expect("a whole one").problem(Deadline, &[]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_after_one_that_ran_into_its_deadline_does_not_wait_for_the_old_sandbox() {
+    let node = Node::start().await;
+    for guest in ["misbehave", "plain"] {
+        assert_eq!(node.post(patient(guest), "").await.status, 201);
+        let within = |path: &str, ms: &str| {
+            let path = format!("/{guest}/{path}");
+            Node::send(node.request(Method::GET, &path).header("spillway-deadline-ms", ms))
+        };
+        let stuck = if guest == "misbehave" { "wait" } else { "loop" };
+        soon(within(stuck, "100")).await.problem(Deadline, &[]);
+        // The old sandbox may live until its function's own deadline, in five seconds.
+        for _ in 0..4 {
+            assert!(soon(within("greet", "2000")).await.ok().starts_with("Hello from"));
         }
     }
 }

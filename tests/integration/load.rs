@@ -14,7 +14,7 @@ use reqwest::{Body, Method};
 use spillway_tests::{Node, wait_until};
 use tokio::net::TcpStream;
 
-use crate::greeting::hello_that_says;
+use crate::variants::hello_that_says;
 
 const CONNECTIONS: usize = 64;
 const CALLS: u64 = 20_000;

@@ -5,14 +5,32 @@
 //! | `layers` | the crates depend on each other as the architecture says |
 //! | `bad_bundles`, `bad_manifests`, `bad_models` | what cannot be deployed, and that nothing changes |
 //! | `routes`, `body_limits` | which requests reach which function |
+//! | `startup`, `shutdown` | what keeps a node from starting, and how it stops |
+//! | `control` | the control API and the command line |
+//! | `observability` | logs, metrics, timing, traces |
+//! | `hangups` | callers that hang up |
+//! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
+//! | `load` | deploys and rollbacks while callers call |
+//! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
+//! | `variants` | built guests with another manifest, for several of these |
 
 mod bad_bundles;
 mod bad_manifests;
 mod bad_models;
 mod body_limits;
+mod control;
+mod crash;
 mod denials;
 mod faults;
+mod hangups;
 mod layers;
+mod load;
+mod observability;
+mod overload;
 mod routes;
 mod serving;
+mod shutdown;
+mod startup;
+mod syscalls;
+mod variants;

@@ -18,8 +18,8 @@ const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 #[function]
 async fn handle(request: Request) -> Result<Response> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/hello/stream") => stream(&request),
-        (&Method::GET, _) => greet(&request),
+        (&Method::GET | &Method::HEAD, "/hello/stream") => stream(&request),
+        (&Method::GET | &Method::HEAD, _) => greet(&request),
         (&Method::POST | &Method::PUT, _) => Ok(echo(request)),
         (method, _) => Err(Error::status(
             StatusCode::METHOD_NOT_ALLOWED,

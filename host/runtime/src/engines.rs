@@ -7,8 +7,9 @@ use wasmtime::{Config, Engine, PoolingAllocationConfig};
 
 use crate::component::Interface;
 
-/// How often a running guest lets others run, and how late a deadline can be noticed.
-const EPOCH: Duration = Duration::from_millis(10);
+/// How often a running guest lets others run, and how late a deadline can be noticed. Guests share their threads with
+/// everything else of the node, so where they loop on every core each step of another call waits this long for each.
+const EPOCH: Duration = Duration::from_millis(2);
 
 /// Sandboxes that can exist at once, per engine. Address space, not memory: an unused slot costs none.
 const SANDBOXES_MAX: u32 = 2_000;

@@ -4,6 +4,7 @@
 //! Cancelling is simple here: dropping the store ends whatever runs in it.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -161,6 +162,8 @@ async fn serve(
             }
         }
     };
+    // Before the store goes, and with it the end of the body that the guest still writes.
+    caller.0.broke_off.store(result.is_err(), Relaxed);
     if let Ok(headers) = headers_set.try_recv() {
         send(headers);
     }
@@ -212,14 +215,21 @@ impl Pool {
     }
 }
 
-/// Tells a sandbox that nobody waits for it any more.
+/// What a call and its sandbox tell each other once the answer is on its way.
 #[derive(Clone, Default)]
-struct Caller(Arc<Notify>);
+struct Caller(Arc<CallerState>);
+
+#[derive(Default)]
+struct CallerState {
+    gone: Notify,
+    /// The sandbox ended before its guest was done: the body that the caller reads is not whole.
+    broke_off: AtomicBool,
+}
 
 impl Caller {
     /// Waits until the caller has gone and a guest that only had its last lines to run has had time for them.
     async fn gone(&self) {
-        self.0.notified().await;
+        self.0.gone.notified().await;
         tokio::time::sleep(LAST_LINES_MAX).await;
     }
 }
@@ -227,11 +237,14 @@ impl Caller {
 /// The caller's end: held by the call, then by the response's body.
 struct CallerGuard(Caller);
 
-/// A store that goes with its outgoing body unfinished makes that body an error by itself.
-impl Keep for CallerGuard {}
+impl Keep for CallerGuard {
+    fn broke_off(&self) -> bool {
+        self.0.0.broke_off.load(Relaxed)
+    }
+}
 
 impl Drop for CallerGuard {
     fn drop(&mut self) {
-        self.0.0.notify_one();
+        self.0.0.gone.notify_one();
     }
 }

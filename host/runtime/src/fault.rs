@@ -74,12 +74,8 @@ impl Fault {
 /// The innermost frames of the guest's stack, on one line.
 fn frames(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return String::new() };
-    let names: Vec<String> = backtrace
-        .frames()
-        .iter()
-        .filter_map(|frame| frame.func_name().map(|name| without_hash(name)))
-        .take(8)
-        .collect();
+    let names: Vec<String> =
+        backtrace.frames().iter().filter_map(|frame| frame.func_name().map(without_hash)).take(8).collect();
     if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
 }
 

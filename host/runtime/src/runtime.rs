@@ -102,6 +102,9 @@ pub enum PrepareError {
     /// It expects other types behind an import than the node has.
     #[error("an import does not match what this node offers: {0}")]
     Mismatch(String),
+    /// Its HTTP handler is not what the interface says.
+    #[error("the component's HTTP handler is not one: {0}")]
+    BadHandler(String),
     /// A model cannot be loaded.
     #[error("model \"{name}\" ({digest}): {reason}")]
     Model {
@@ -177,18 +180,19 @@ impl Runtime {
             total: usage.clone(),
         });
         let mismatch = |error: wasmtime::Error| PrepareError::Mismatch(format!("{error:#}"));
+        let bad_handler = |error: wasmtime::Error| PrepareError::BadHandler(format!("{error:#}"));
         let engine = self.engines.of(interface);
         let kind = match interface {
             Interface::P3 => {
                 let pre = self.linkers.p3.instantiate_pre(&component).map_err(mismatch)?;
-                let pre = p3::bindings::ServicePre::new(pre).map_err(mismatch)?;
+                let pre = p3::bindings::ServicePre::new(pre).map_err(bad_handler)?;
                 let shared = Shared::new(engine, pre, grants, policy);
                 within_try_max(shared.try_instantiate()).await?;
                 Kind::Shared(shared)
             }
             Interface::P2 => {
                 let pre = self.linkers.p2.instantiate_pre(&component).map_err(mismatch)?;
-                let pre = p2::bindings::ProxyPre::new(pre).map_err(mismatch)?;
+                let pre = p2::bindings::ProxyPre::new(pre).map_err(bad_handler)?;
                 let exclusive = Exclusive::new(engine, pre, grants, policy);
                 within_try_max(exclusive.try_instantiate()).await?;
                 Kind::Exclusive(exclusive)

@@ -1,12 +1,13 @@
 //! What belongs to one sandbox: the data of its store.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use spillway_inference::Model;
 use spillway_types::{FunctionId, Limits};
 use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime::{AsContextMut, Engine, Store};
+use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -42,6 +43,8 @@ pub(crate) struct SandboxState {
     pub(crate) activity: Activity,
     /// How long making the sandbox took, until the first invocation has taken note of it.
     pub(crate) init: Option<std::time::Duration>,
+    /// Set when the guest was interrupted in the middle of computing; cleared by who asks.
+    pub(crate) interrupted: Arc<AtomicBool>,
     /// Counts the sandbox as alive until it is gone.
     _alive: Alive,
 }
@@ -69,13 +72,17 @@ impl SandboxState {
             attribution,
             activity: Activity::new(),
             init: None,
+            interrupted: Arc::default(),
             _alive: Alive::new(grants.total.clone()),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         // A guest that never waits is interrupted at every tick, so that its deadline can be seen from outside.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().interrupted.store(true, Relaxed);
+            Ok(UpdateDeadline::Yield(1))
+        });
         store
     }
 }
@@ -114,15 +121,15 @@ struct Alive(Arc<FunctionUse>);
 
 impl Alive {
     fn new(total: Arc<FunctionUse>) -> Self {
-        total.sandboxes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        total.cold_starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        total.sandboxes.fetch_add(1, Relaxed);
+        total.cold_starts.fetch_add(1, Relaxed);
         Self(total)
     }
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.sandboxes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.sandboxes.fetch_sub(1, Relaxed);
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Limits {
     /// Bytes of host tensors that one sandbox may hold.
     pub tensor_bytes: u64,
     /// From the request's arrival to the end of the response's headers.
-    #[serde(with = "millis")]
+    #[serde(rename = "deadline_ms", with = "millis")]
     pub deadline: Duration,
     /// Request body. A longer one gets 413.
     pub body_bytes: u64,

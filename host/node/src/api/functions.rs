@@ -5,12 +5,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use spillway_types::api::{Deployment, FunctionDetail, FunctionSummary, ModelRef, RevisionSummary, Rollback};
 use spillway_types::{Effects, FunctionId, Manifest, Origin, Problem, ProblemType, RoutePattern};
 
-use super::{Refused, Shared};
+use super::{Refused, Shared, bad_query};
 use crate::deploy::{DeployOptions, Deployed, blocking, host_problem, unknown_function};
 use crate::node::Node;
 
@@ -24,9 +25,10 @@ fn bad_request(error: impl std::fmt::Display) -> Problem {
 
 pub(super) async fn deploy(
     State(node): Shared,
-    Query(query): Query<Vec<(String, String)>>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     bundle: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<(StatusCode, Json<Deployment>), Refused> {
+    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     let options = options(query)?;
     let bundle = bundle.map_err(|error| {
         let detail = format!("{error}; upload large models as blobs instead of embedding them");

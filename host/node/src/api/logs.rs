@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use futures::stream;
@@ -12,7 +13,7 @@ use spillway_types::Problem;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::functions::function_id;
-use super::{Refused, Shared};
+use super::{Refused, Shared, bad_query};
 use crate::deploy::{blocking, host_problem, unknown_function};
 
 /// Records that one answer begins with at most.
@@ -34,9 +35,10 @@ fn default_tail() -> usize {
 pub(super) async fn read(
     State(node): Shared,
     Path(path): Path<(String, String)>,
-    Query(query): Query<LogQuery>,
+    query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, Refused> {
     let id = function_id(path)?;
+    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     if !node.functions.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
         return Err(unknown_function(&id).into());
     }

@@ -9,7 +9,7 @@ mod models;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, OriginalUri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
@@ -62,6 +62,7 @@ fn router(node: Arc<Node>) -> Router {
         // A model may be larger than memory: it is written as it comes.
         .route("/blobs/{digest}", put(blobs::upload).head(blobs::exists).layer(DefaultBodyLimit::disable()))
         .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(node.clone(), auth::check));
     Router::new()
         .nest("/api/v1", api)
@@ -69,9 +70,24 @@ fn router(node: Arc<Node>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(node)
 }
 
-async fn unknown(uri: http::Uri) -> Refused {
-    Problem::new(ProblemType::NotFound, format!("the control API has no {}; docs list what it has", uri.path())).into()
+async fn unknown(OriginalUri(uri): OriginalUri) -> Refused {
+    Problem::new(
+        ProblemType::NotFound,
+        format!("the control API has no {}; docs/control-api.md lists it all", uri.path()),
+    )
+    .into()
+}
+
+async fn wrong_method(method: http::Method, OriginalUri(uri): OriginalUri) -> Refused {
+    let detail = format!("{} does not take {method}; docs/control-api.md says what it takes", uri.path());
+    Problem::new(ProblemType::MethodNotAllowed, detail).into()
+}
+
+/// A query that does not parse, as a problem.
+fn bad_query(rejection: &axum::extract::rejection::QueryRejection) -> Problem {
+    Problem::new(ProblemType::BadRequest, rejection.body_text())
 }

@@ -4,23 +4,36 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, BodyError};
 
 /// A request body with a limit. Past it the guest reads an error, and the flag tells the caller's answer.
 pub(super) struct Limited {
-    body: Incoming,
+    /// Taken when it is at its end.
+    body: Option<Incoming>,
     left: u64,
     exceeded: Arc<AtomicBool>,
 }
 
+/// How long and how much a caller may go on sending what nobody reads, before its connection is closed.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+const DRAIN_BYTES_MAX: u64 = 16 << 20;
+
 impl Limited {
-    pub(super) fn new(body: Incoming, limit: u64) -> (Self, Arc<AtomicBool>) {
-        let exceeded = Arc::new(AtomicBool::new(false));
-        (Self { body, left: limit, exceeded: exceeded.clone() }, exceeded)
+    /// Without a limit until one is set: who answers decides it.
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { body: Some(body), left: u64::MAX, exceeded: Arc::default() }
+    }
+
+    /// Sets the limit in bytes, and gives the flag that tells whether it was exceeded.
+    pub(super) fn set_limit(&mut self, limit: u64) -> Arc<AtomicBool> {
+        self.left = limit;
+        self.exceeded.clone()
     }
 }
 
@@ -29,7 +42,11 @@ impl HttpBody for Limited {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some(frame) = ready!(Pin::new(body).poll_frame(cx)) else {
+            self.body = None;
+            return Poll::Ready(None);
+        };
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
             match self.left.checked_sub(data.len() as u64) {
@@ -44,11 +61,31 @@ impl HttpBody for Limited {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // A connection closed with unread bytes is reset, and the reset overtakes the answer on its way to the caller.
+        if let Some(mut body) = self.body.take()
+            && !body.is_end_stream()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let mut left = DRAIN_BYTES_MAX;
+            runtime.spawn(tokio::time::timeout(DRAIN_MAX, async move {
+                while let Some(Ok(frame)) = body.frame().await {
+                    match left.checked_sub(frame.data_ref().map_or(0, Bytes::len) as u64) {
+                        Some(less) => left = less,
+                        None => return,
+                    }
+                }
+            }));
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Node {
     /// Answers one request. Every invocation is recorded exactly once, however it ends.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
+        let request = request.map(Limited::new);
         let host = request
             .uri()
             .authority()
@@ -66,10 +67,18 @@ impl Node {
         let wants_timing = request.headers().contains_key(TIMING);
         let is_head = request.method() == http::Method::HEAD;
         let limits = &revision.manifest.limits;
-        let asked = request.headers().get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok());
-        let patience = asked.map_or(limits.deadline, |millis| limits.deadline.min(Duration::from_millis(millis)));
+        let asked = match request.headers().get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
+            Some(None) => {
+                let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
+                return problem_response(&Problem::new(ProblemType::BadRequest, detail));
+            }
+            asked => asked.flatten().map(Duration::from_millis),
+        };
+        // A header can only tighten.
+        let patience = asked.map_or(limits.deadline, |asked| limits.deadline.min(asked));
         let invocation = Arc::new(Invocation::new(arrived + patience));
-        let mut record = Record::new(revision.clone(), self.logs().clone(), invocation.clone(), arrived);
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let mut record = Record::new(revision.clone(), self.logs().clone(), invocation.clone(), arrived, what);
 
         let answer = self.invoke(&revision, &invocation, request, &mut record).await;
         let timing = invocation.timing();
@@ -103,7 +112,7 @@ impl Node {
         &self,
         revision: &Revision,
         invocation: &Arc<Invocation>,
-        request: Request<Incoming>,
+        mut request: Request<Limited>,
         record: &mut Record,
     ) -> Result<Response<Body>, Box<(Problem, Outcome, String)>> {
         let refuse = |kind, detail: String| Box::new((Problem::new(kind, detail.clone()), Outcome::Refused, detail));
@@ -134,8 +143,8 @@ impl Node {
                 "its turn did not come before the deadline".to_owned(),
             )),
         })?);
+        let exceeded = request.body_mut().set_limit(limit);
         let (parts, body) = request.into_parts();
-        let (body, exceeded) = Limited::new(body, limit);
         let request = guest_request(parts, body.boxed_unsync(), invocation)
             .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
         let answered = revision.function.call(invocation, request).await;
@@ -212,6 +221,8 @@ struct Record {
     logs: Logs,
     invocation: Arc<Invocation>,
     arrived: Instant,
+    /// Method and path.
+    what: String,
     queued: Duration,
     status: u16,
     permit: Option<tokio::sync::OwnedSemaphorePermit>,
@@ -219,8 +230,9 @@ struct Record {
 }
 
 impl Record {
-    fn new(revision: Arc<Revision>, logs: Logs, invocation: Arc<Invocation>, arrived: Instant) -> Self {
-        Self { revision, logs, invocation, arrived, queued: Duration::ZERO, status: 0, permit: None, ended: false }
+    fn new(revision: Arc<Revision>, logs: Logs, invocation: Arc<Invocation>, arrived: Instant, what: String) -> Self {
+        let queued = Duration::ZERO;
+        Self { revision, logs, invocation, arrived, what, queued, status: 0, permit: None, ended: false }
     }
 
     /// Hands the record to the response's body: the invocation ends when the body does.
@@ -260,7 +272,11 @@ impl Record {
                 outcome: Some(outcome),
                 status: (status != 0).then_some(status),
                 seconds: Some(took.as_secs_f64()),
-                message: if cause.is_empty() { outcome.as_str().to_owned() } else { cause },
+                message: if cause.is_empty() {
+                    std::mem::take(&mut self.what)
+                } else {
+                    format!("{}: {cause}", self.what)
+                },
             },
         );
         self.permit.take();

@@ -28,9 +28,13 @@ async fn handle(request: Request) -> Result<Response> {
         }
         "count" => format!("{}\n", keyvalue::open("default")?.increment("calls", 1)?).into_response(),
 
-        "loop" => run_for_ever(),
+        "loop" => {
+            log::info!("loop begins");
+            run_for_ever()
+        }
         // Not `pending()`: a task that nothing can wake is an error of its own in the component model.
         "wait" => {
+            log::info!("wait begins");
             outside::wait(3_600_000).await;
             "an hour later\n".into_response()
         }

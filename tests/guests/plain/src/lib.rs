@@ -30,9 +30,12 @@ impl Guest for Plain {
                 println!("a line on stdout");
                 respond(out, "logged\n");
             }
-            "loop" => loop {
-                black_box(calls);
-            },
+            "loop" => {
+                println!("loop begins");
+                loop {
+                    black_box(calls);
+                }
+            }
             "allocate" => {
                 let mut kept = Vec::new();
                 loop {

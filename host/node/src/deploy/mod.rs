@@ -11,23 +11,28 @@
 //!
 //! Until the swap the old revision serves; calls in flight finish on the revision that they started on.
 
+mod problem;
+mod stage;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use spillway_cluster::{CommitError, Committed, NewRevision, RevisionRecord};
-use spillway_runtime::{FunctionSpec, PrepareError, Prepared};
+use spillway_cluster::{Committed, NewRevision, RevisionRecord};
+use spillway_runtime::{FunctionSpec, Prepared};
 use spillway_types::api::Deployment;
-use spillway_types::{
-    Bundle, BundleError, Digest, Effects, FunctionId, FunctionName, Manifest, ModelName, Namespace, Origin, Problem,
-    ProblemType, Route, RoutePattern,
-};
+use spillway_types::{Bundle, Digest, FunctionId, Manifest, ModelName, Origin, Problem, ProblemType};
 
 use crate::logs::RevisionLog;
 use crate::node::{Node, Target};
 use crate::revision::Revision;
 use crate::routes::RouteTable;
+use problem::{bundle_problem, commit_problem, prepare_problem};
+pub(crate) use problem::{host_problem, unknown_function};
+pub(crate) use stage::DeployOptions;
+use stage::{Staged, plain_routes};
 
 /// A deployed function in memory.
 pub(crate) struct Deployed {
@@ -45,22 +50,6 @@ pub(crate) struct Broken {
     pub(crate) reason: String,
 }
 
-/// What a deployment of a component without a manifest must say.
-#[derive(Debug, Default)]
-pub(crate) struct DeployOptions {
-    pub(crate) namespace: Namespace,
-    pub(crate) name: Option<FunctionName>,
-    pub(crate) routes: Vec<RoutePattern>,
-    pub(crate) effects: Option<Effects>,
-}
-
-/// What was read from the bundle.
-struct Parts {
-    manifest: Manifest,
-    component: Vec<u8>,
-    stored: Vec<u8>,
-}
-
 impl Node {
     /// Deploys a bundle.
     ///
@@ -69,10 +58,9 @@ impl Node {
     pub(crate) async fn deploy(self: &Arc<Self>, bundle: Bytes, options: DeployOptions) -> Result<Deployment, Problem> {
         let node = self.clone();
         let staged = blocking(move || node.stage(&bundle, options)).await??;
-        let Staged { id, parts, bundle, models } = staged;
+        let Staged { id, manifest, component, bundle, models } = staged;
         let log = self.logs().of(&id);
-        let manifest = parts.manifest;
-        let prepared = self.prepare(&id, manifest.clone(), parts.component, models, log.clone()).await?;
+        let prepared = self.prepare(&id, manifest.clone(), component, models, log.clone()).await?;
 
         let permit = self.changes.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (node, function, text) = (self.clone(), id.clone(), manifest.to_bundle_toml());
@@ -95,69 +83,12 @@ impl Node {
         Ok(deployment)
     }
 
-    /// Everything before compilation. Blocks on the disk.
-    fn stage(&self, bytes: &[u8], options: DeployOptions) -> Result<Staged, Problem> {
-        let bundle = Bundle::read(bytes).map_err(|error| bundle_problem(&error))?;
-        let namespace = options.namespace.clone();
-        let parts = read_parts(&bundle, options)?;
-        let id = FunctionId::new(namespace, parts.manifest.name.clone());
-        let patterns: Vec<RoutePattern> = parts.manifest.routes.iter().map(|route| route.pattern.clone()).collect();
-        self.store.check_routes(&id, &patterns).map_err(|error| commit_problem(&error))?;
-        for (digest, model) in bundle.models() {
-            self.keep(model, *digest)?;
-        }
-        let models = self.granted_models(&parts.manifest)?;
-        let digest = Digest::of(&parts.stored);
-        self.keep(&parts.stored, digest)?;
-        Ok(Staged { id, parts, bundle: digest, models })
-    }
-
-    /// Writes a blob unless it is there.
-    fn keep(&self, bytes: &[u8], digest: Digest) -> Result<(), Problem> {
-        let blobs = self.store.blobs();
-        let written = || -> Result<(), spillway_cluster::BlobError> {
-            if blobs.renew(&digest, SystemTime::now())? {
-                return Ok(());
-            }
-            let mut writer = blobs.begin()?;
-            writer.write(bytes)?;
-            writer.finish(Some(digest)).map(|_| ())
-        };
-        written().map_err(host_problem)
-    }
-
-    /// Digest and file of each model that the manifest grants, all of which must be here.
-    fn granted_models(
-        &self,
-        manifest: &Manifest,
-    ) -> Result<BTreeMap<ModelName, (Digest, std::path::PathBuf)>, Problem> {
-        let blobs = self.store.blobs();
-        let mut granted = BTreeMap::new();
-        let (mut errors, mut missing) = (Vec::new(), Vec::new());
-        for (name, grant) in &manifest.models {
-            let digest = grant.digest.ok_or_else(|| host_problem("a checked manifest lacks a digest"))?;
-            if !blobs.renew(&digest, SystemTime::now()).map_err(host_problem)? {
-                errors.push(format!(
-                    "model \"{name}\" ({digest}) is not on this node; upload it with PUT /api/v1/blobs/{digest}, or build with --bundle-models"
-                ));
-                missing.push(digest);
-            }
-            granted.insert(name.clone(), (digest, blobs.path(&digest)));
-        }
-        if errors.is_empty() {
-            return Ok(granted);
-        }
-        let mut problem = Problem::new(ProblemType::MissingModel, errors.join("; "));
-        problem.missing = missing;
-        Err(problem)
-    }
-
     async fn prepare(
         &self,
         id: &FunctionId,
         manifest: Manifest,
         component: Vec<u8>,
-        models: BTreeMap<ModelName, (Digest, std::path::PathBuf)>,
+        models: BTreeMap<ModelName, (Digest, PathBuf)>,
         log: Arc<RevisionLog>,
     ) -> Result<Prepared, Problem> {
         let spec = FunctionSpec { id: id.clone(), manifest, component, models, log };
@@ -316,13 +247,6 @@ impl Node {
     }
 }
 
-struct Staged {
-    id: FunctionId,
-    parts: Parts,
-    bundle: Digest,
-    models: BTreeMap<ModelName, (Digest, std::path::PathBuf)>,
-}
-
 fn table(functions: &BTreeMap<FunctionId, Deployed>) -> RouteTable<Target> {
     let mut table = RouteTable::default();
     for (id, deployed) in functions {
@@ -340,74 +264,9 @@ fn table(functions: &BTreeMap<FunctionId, Deployed>) -> RouteTable<Target> {
     table
 }
 
-fn read_parts(bundle: &Bundle<'_>, options: DeployOptions) -> Result<Parts, Problem> {
-    let component = bundle.component();
-    if let Some(text) = bundle.manifest() {
-        let manifest = Manifest::parse(text, Origin::Bundle).map_err(|error| {
-            let count = error.diagnostics.len();
-            let mut problem = Problem::new(ProblemType::InvalidManifest, format!("the manifest has {count} errors"));
-            problem.errors = error.diagnostics.iter().map(ToString::to_string).collect();
-            problem
-        })?;
-        return Ok(Parts { manifest, component, stored: bundle.without_models() });
-    }
-    let Some(name) = options.name else {
-        let detail = "the component has no manifest; build it with `spillway build`, or give --name and --route";
-        return Err(Problem::new(ProblemType::InvalidManifest, detail));
-    };
-    if options.routes.is_empty() {
-        let detail = format!("the component has no manifest; give --route, as in `--route /{name}`");
-        return Err(Problem::new(ProblemType::InvalidManifest, detail));
-    }
-    let mut manifest = Manifest::plain(name, plain_routes(&options.routes));
-    if let Some(effects) = options.effects {
-        manifest.effects = effects;
-    }
-    Ok(Parts { manifest, stored: component.clone(), component })
-}
-
-fn plain_routes(patterns: &[RoutePattern]) -> Vec<Route> {
-    patterns.iter().map(|pattern| Route { pattern: pattern.clone(), methods: Vec::new() }).collect()
-}
-
 /// Runs `work` where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(host_problem)
-}
-
-/// The node's own fault: the cause goes to the log, the deployer hears that it was not theirs.
-pub(crate) fn host_problem(cause: impl std::fmt::Display) -> Problem {
-    tracing::error!(%cause, "control request failed");
-    Problem::new(ProblemType::HostFault, format!("the node failed: {cause}"))
-}
-
-pub(crate) fn unknown_function(id: &FunctionId) -> Problem {
-    Problem::new(ProblemType::NotFound, format!("there is no function {id}; `spillway ls` lists them"))
-}
-
-fn bundle_problem(error: &BundleError) -> Problem {
-    Problem::new(ProblemType::InvalidBundle, error.to_string())
-}
-
-fn prepare_problem(error: &PrepareError) -> Problem {
-    let kind = match error {
-        PrepareError::Invalid(_) | PrepareError::NoHandler { .. } | PrepareError::Sandbox(_) => {
-            ProblemType::InvalidBundle
-        }
-        PrepareError::UnknownImports { .. } | PrepareError::Mismatch(_) => ProblemType::UnknownImport,
-        PrepareError::Model { .. } => ProblemType::InvalidModel,
-        PrepareError::Host(_) => return host_problem(error),
-    };
-    Problem::new(kind, error.to_string())
-}
-
-fn commit_problem(error: &CommitError) -> Problem {
-    match error {
-        CommitError::RouteTaken { .. } => Problem::new(ProblemType::RouteTaken, error.to_string()),
-        CommitError::UnknownFunction(id) => unknown_function(id),
-        CommitError::UnknownRevision { .. } => Problem::new(ProblemType::NotFound, error.to_string()),
-        CommitError::MissingBlob(_) | CommitError::Fault(_) => host_problem(error),
-    }
 }
 
 /// Milliseconds since 1970.

@@ -1,0 +1,215 @@
+//! One shared sandbox: the task that owns its store, from instantiation to its end.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Instant;
+
+use futures::future::{Either, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc::UnboundedReceiver;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::p3::bindings::Service;
+use wasmtime_wasi_http::{WasiHttpView, p3};
+
+use super::lifetime::{Lifetime, Status, Watch};
+use super::shelf::{Fate, Sandbox};
+use super::{Job, Pool, fault_of};
+use crate::BodyError;
+use crate::fault::Fault;
+use crate::sandbox::SandboxState;
+
+/// Makes the sandbox and serves its jobs until it has had its time or fails.
+pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: UnboundedReceiver<Job>) {
+    let mut end = End { pool: pool.clone(), sandbox: sandbox.clone(), told: false };
+    let start = Instant::now();
+    let (mut store, service) = match pool.instantiate().await {
+        Ok(made) => made,
+        Err(fault) => {
+            pool.shelf.take_off(&sandbox);
+            jobs.close();
+            while let Some(job) = jobs.recv().await {
+                let _ = job.answer.send(Err(fault.clone()));
+            }
+            return end.tell(Fate::Failed { fault, invocations: 1 });
+        }
+    };
+    let state = store.data_mut();
+    state.activity = sandbox.activity.clone();
+    state.init = Some(start.elapsed());
+    let interrupted = state.interrupted.clone();
+
+    let watch = Watch::new();
+    let result = {
+        let serve = async |accessor: &Accessor<SandboxState>| {
+            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch).await
+        };
+        let mut drive = pin!(store.run_concurrent(serve));
+        let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = drive.as_mut().poll(cx) {
+                return Poll::Ready(result.and_then(|served| served));
+            }
+            // The guest waits, unless it was only interrupted to let others run.
+            if !interrupted.swap(false, Relaxed) {
+                sandbox.rest();
+            }
+            match lifetime.poll(cx, &watch, &sandbox) {
+                Poll::Ready(Status::Idle) if pool.shelf.take_off_if_empty(&sandbox) => Poll::Ready(Ok(())),
+                // Somebody has just sat down; what comes next wakes this task.
+                Poll::Ready(Status::Idle) | Poll::Pending => Poll::Pending,
+                Poll::Ready(Status::Answering | Status::Finishing) => {
+                    sandbox.late.store(true, Relaxed);
+                    Poll::Ready(Err(wasmtime::Error::new(Fault::Deadline)))
+                }
+            }
+        })
+        .await
+    };
+    pool.shelf.take_off(&sandbox);
+    jobs.close();
+    let fate = match result {
+        Ok(()) => Fate::Retired,
+        Err(error) => {
+            let fault = fault_of(store.data(), &error);
+            // Those that still wait at the door were never in it.
+            let invocations = sandbox.taken().saturating_sub(jobs.len());
+            tracing::warn!(function = %pool.grants.function, invocations, %fault, "sandbox ended");
+            Fate::Failed { fault, invocations }
+        }
+    };
+    end.tell(fate);
+    drop(store);
+    while let Some(job) = jobs.recv().await {
+        // It never started, so it may start elsewhere, whatever its effects.
+        let seat = pool.seat();
+        let elsewhere = seat.sandbox().clone();
+        elsewhere.send(Job { seat, ..job });
+    }
+}
+
+/// Runs inside the store's event loop: starts jobs as they come, and ends when the sandbox is off the shelf and empty.
+async fn serve(
+    accessor: &Accessor<SandboxState>,
+    service: &Service,
+    pool: &Pool,
+    sandbox: &Arc<Sandbox>,
+    jobs: &mut UnboundedReceiver<Job>,
+    watch: &Watch,
+) -> wasmtime::Result<()> {
+    let mut running = FuturesUnordered::new();
+    let handler = *service.wasi_http_handler().func_handle().func();
+    poll_fn(|cx| {
+        sandbox.waker.register(cx.waker());
+        loop {
+            match running.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(Ended::Answered))) => continue,
+                Poll::Ready(Some(Ok(Ended::Late))) => {
+                    // Its guest's task cannot be cancelled; the others finish, then the sandbox goes.
+                    sandbox.late.store(true, Relaxed);
+                    pool.shelf.take_off(sandbox);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            if accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
+                && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
+            {
+                watch.accept();
+                running.push(answer(accessor, service, job));
+                continue;
+            }
+            if !running.is_empty() {
+                return Poll::Pending;
+            }
+            // A late guest's task never ends by itself, so it is not waited for.
+            let late = sandbox.late.load(Relaxed);
+            let at_rest = accessor.poll_no_interesting_tasks(cx).is_ready();
+            watch.set(if at_rest && sandbox.taken() == 0 { Status::Idle } else { Status::Finishing });
+            let done = !sandbox.is_open() && sandbox.taken() == 0 && (late || at_rest);
+            return if done { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+    })
+    .await
+}
+
+/// How an invocation left the event loop.
+enum Ended {
+    /// With an answer, or an error instead of one.
+    Answered,
+    /// Past its deadline; its guest's task is still there.
+    Late,
+}
+
+/// Starts an invocation and sees it to its answer.
+fn answer(
+    accessor: &Accessor<SandboxState>,
+    service: &Service,
+    job: Job,
+) -> impl Future<Output = wasmtime::Result<Ended>> {
+    let Job { invocation, request, answer, seat } = job;
+    let handler = service.wasi_http_handler().func_handle();
+    let started = accessor.with(|mut store| {
+        let state = store.data_mut();
+        if let Some(init) = state.init.take() {
+            invocation.note_init(init);
+        }
+        state.activity.touch();
+        let (request, io) = p3::Request::from_http(state.http().hooks, request);
+        // Boxed, because its type is said to borrow the hooks, which it does not.
+        let io: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> = Box::pin(io);
+        let request = state.table.push(request)?;
+        let call = handler.start_call_concurrent(&mut store, (request,))?;
+        store.data_mut().attribution.add(call.task(), &invocation);
+        wasmtime::error::Ok((call, io))
+    });
+    async move {
+        let (call, io) = started?;
+        let returned = pin!(handler.finish_call_concurrent(accessor, call));
+        let deadline = pin!(tokio::time::sleep_until(invocation.deadline.into()));
+        let returned = match select(returned, deadline).await {
+            Either::Left((returned, _)) => returned?.0,
+            Either::Right(_) => return Ok(Ended::Late),
+        };
+        let response = match returned {
+            Ok(response) => accessor.with(|mut store| {
+                let response = store.data_mut().table.delete(response)?;
+                let response = response.into_http_with_getter(&mut store, io, SandboxState::http)?;
+                let activity = store.data_mut().activity.clone();
+                // The invocation lives as long as its body, so that what the guest does meanwhile is attributed to it.
+                wasmtime::error::Ok(Ok(response.map(|body| activity.watch(body, (seat, invocation)))))
+            })?,
+            Err(code) => Err(Fault::NoResponse(format!("the handler returned {code:?}"))),
+        };
+        // Nobody there: the caller has hung up, and the response goes with its body.
+        let _ = answer.send(response);
+        Ok(Ended::Answered)
+    }
+}
+
+/// Tells a sandbox's fate, whatever happens to its worker.
+struct End {
+    pool: Arc<Pool>,
+    sandbox: Arc<Sandbox>,
+    told: bool,
+}
+
+impl End {
+    fn tell(&mut self, fate: Fate) {
+        self.told = true;
+        self.sandbox.end(fate);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.told {
+            self.pool.shelf.take_off(&self.sandbox);
+            let fault = Fault::Host("the sandbox's worker was stopped".to_owned());
+            self.sandbox.end(Fate::Failed { fault, invocations: self.sandbox.taken() });
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Callers that hang up: the call is over, counted as cancelled, and nothing of it stays.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use spillway_tests::{Node, wait_until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longer than the guests' deadline of one second, after which a task that nobody waits for is ended.
+const SOON: Duration = Duration::from_secs(20);
+
+async fn node() -> Node {
+    let node = Node::start().await;
+    node.deploy("misbehave").await;
+    node.deploy("plain").await;
+    node
+}
+
+/// Says a request by hand, so that the test decides when the connection goes.
+async fn say(node: &Node, text: &str) -> TcpStream {
+    let address = node.listen().strip_prefix("http://").expect("a plain address");
+    let mut connection = TcpStream::connect(address).await.expect("the node listens");
+    connection.write_all(text.as_bytes()).await.expect("the node reads");
+    connection
+}
+
+async fn cancelled(node: &Node, function: &str, count: u64) {
+    wait_until(&format!("{count} calls of {function} are cancelled"), SOON, async || {
+        node.metrics().await.requests(function, "cancelled") == count
+    })
+    .await;
+}
+
+/// Waits until no sandbox of `function` is alive but one, warm for the next call.
+async fn no_sandbox_leaks(node: &Node, function: &str) {
+    wait_until("the sandboxes of callers that are gone are gone, too", SOON, async || {
+        node.metrics().await.sum("spillway_sandboxes", &[("function", function)]).is_none_or(|alive| alive <= 1.0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_in_a_streamed_answer_ends_it() {
+    let node = node().await;
+    for count in 1..=8 {
+        let mut response = node.request(Method::GET, "/misbehave/endless").send().await.expect("it begins");
+        response.chunk().await.expect("it goes on");
+        drop(response);
+        cancelled(&node, "misbehave", count).await;
+    }
+    no_sandbox_leaks(&node, "misbehave").await;
+    assert_eq!(node.call("/misbehave/greet").await.status, 200);
+}
+
+/// Waits until `count` calls of `function` have said that they begin.
+async fn begun(node: &Node, function: &str, count: usize) {
+    wait_until("the calls are in their sandboxes", SOON, async || {
+        let begins = |record: &&serde_json::Value| record["message"].to_string().contains("begins");
+        node.logs(function).await.iter().filter(begins).count() >= count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn callers_that_hang_up_before_the_answer_are_counted_and_give_their_places_to_others() {
+    let node = node().await;
+    // Twice 40 is more than `[limits] concurrency`: a place that is not given back shows.
+    for round in 1..=2 {
+        let mut callers = Vec::new();
+        for _ in 0..40 {
+            callers.push(say(&node, "GET /misbehave/wait HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        }
+        begun(&node, "misbehave", 40 * usize::try_from(round).expect("small")).await;
+        drop(callers);
+        cancelled(&node, "misbehave", 40 * round).await;
+    }
+    assert_eq!(node.call("/misbehave/greet").await.status, 200);
+    no_sandbox_leaks(&node, "misbehave").await;
+}
+
+#[tokio::test]
+async fn a_guest_that_loops_on_after_its_caller_has_gone_is_ended() {
+    let node = node().await;
+    for function in ["misbehave", "plain"] {
+        let caller = say(&node, &format!("GET /{function}/loop HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        begun(&node, function, 1).await;
+        drop(caller);
+        cancelled(&node, function, 1).await;
+        no_sandbox_leaks(&node, function).await;
+        assert_eq!(node.call(&format!("/{function}/greet")).await.status, 200);
+        no_sandbox_leaks(&node, function).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_in_the_middle_of_its_body_is_counted_and_nothing_stays() {
+    let node = node().await;
+    for function in ["misbehave", "plain"] {
+        let head = format!("POST /{function}/body HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nten bytes.");
+        let connection = say(&node, &head).await;
+        drop(connection);
+        wait_until("the call has ended", SOON, async || {
+            let calls = node.get("/functions").await;
+            let summary = calls.as_array().expect("a list").iter().find(|f| f["name"] == function).cloned();
+            summary.is_some_and(|summary| summary["invocations"] == 1)
+        })
+        .await;
+        // A guest that answers the half body has answered: to the node, its caller may still read.
+        let metrics = node.metrics().await;
+        assert_eq!(metrics.requests(function, "answered") + metrics.requests(function, "cancelled"), 1);
+        assert_eq!(node.call(&format!("/{function}/greet")).await.status, 200);
+        no_sandbox_leaks(&node, function).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_its_answer_to_the_end_and_closes_is_no_hang_up() {
+    let node = node().await;
+    for function in ["misbehave", "plain"] {
+        let request = format!("GET /{function}/greet HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut connection = say(&node, &request).await;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("the node closes");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("Hello from"), "{answer}");
+        wait_until("the call is counted", SOON, async || node.metrics().await.requests(function, "answered") == 1)
+            .await;
+        assert_eq!(node.metrics().await.requests(function, "cancelled"), 0);
+    }
+}

@@ -1,0 +1,85 @@
+//! More calls than a function may run: some wait their turn, the rest is turned away at once.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use spillway_tests::{Answer, Node, bundle, wait_until, with_manifest};
+use spillway_types::ProblemType;
+
+use crate::serving;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// `misbehave` with room for one call at once and one that waits.
+async fn node() -> Node {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| {
+        manifest.limits.concurrency = 1;
+        manifest.limits.queue = 1;
+        manifest.limits.deadline = SOON;
+    });
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
+    node
+}
+
+async fn waiting(node: &Node, count: f64) {
+    wait_until(&format!("{count} calls wait"), SOON, async || {
+        node.metrics().await.sum("spillway_queue_length", &[]) == Some(count)
+    })
+    .await;
+}
+
+async fn begun(node: &Node) {
+    wait_until("the slow call is in its sandbox", SOON, async || {
+        node.logs("misbehave").await.iter().any(|record| record["message"].to_string().contains("slow begins"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_finds_the_queue_full_is_503_at_once_and_those_before_it_are_answered() {
+    let node = node().await;
+    let slow = || tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=1000").send());
+    let running = slow();
+    begun(&node).await;
+    let queued = slow();
+    waiting(&node, 1.0).await;
+    let answer = node.call("/misbehave/greet").await;
+    answer.problem(ProblemType::QueueFull, &["1 calls of default/misbehave", "try again later"]);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    for call in [running, queued] {
+        let response = call.await.expect("no panic").expect("an answer");
+        assert_eq!(Answer::read(response).await.expect("a whole one").ok(), "waited 1000 ms\n");
+    }
+    waiting(&node, 0.0).await;
+    assert_eq!(node.call("/misbehave/greet").await.status, 200);
+    assert_eq!(node.metrics().await.requests("misbehave", "refused"), 1);
+}
+
+#[tokio::test]
+async fn a_call_whose_turn_does_not_come_before_its_deadline_is_504_and_leaves_the_queue() {
+    let node = node().await;
+    let running = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=1500").send());
+    begun(&node).await;
+    let late = node.request(Method::GET, "/misbehave/greet").header("spillway-deadline-ms", "50");
+    Node::send(late).await.problem(ProblemType::Deadline, &["default/misbehave was busy", "try again later"]);
+    waiting(&node, 0.0).await;
+    assert!(!running.is_finished(), "the one before it still ran");
+    assert_eq!(running.await.expect("no panic").expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_while_it_waits_gives_its_place_in_the_queue_to_others() {
+    let node = node().await;
+    let running = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=2000").send());
+    begun(&node).await;
+    let impatient = tokio::spawn(node.request(Method::GET, "/misbehave/greet").send());
+    waiting(&node, 1.0).await;
+    impatient.abort();
+    waiting(&node, 0.0).await;
+    let patient = tokio::spawn(node.request(Method::GET, "/misbehave/greet").send());
+    waiting(&node, 1.0).await;
+    for call in [running, patient] {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+}
