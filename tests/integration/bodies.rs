@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _, stream};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Method, Response};
 use spillway_tests::{Node, wait_until};
-use spillway_types::{Digest, DigestHasher};
+use spillway_types::{Digest, DigestHasher, Manifest};
 
 use crate::variants::variant;
 
@@ -30,9 +30,13 @@ struct Warm {
 
 impl Warm {
     async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Manifest)) -> Self {
         let folder = tempfile::tempdir().expect("tests may write temporary files");
         let node = Node::builder().data(folder.path()).start().await;
-        node.deploy("hello").await;
+        assert_eq!(node.post(variant("hello", change), "").await.status, 201);
         node.kill();
         let node = Node::builder().data(folder.path()).start().await;
         node.call("/hello").await.ok();
@@ -43,12 +47,6 @@ impl Warm {
     /// Fails if the node or the sandbox has ever been larger than a body allows.
     async fn has_stayed_flat(&self) {
         let (grown, sandbox) = (self.node.peak_resident_bytes() - self.peak_bytes, sandbox_bytes(&self.node).await);
-        eprintln!(
-            "node {} KiB above {} KiB; sandbox {} to {sandbox}",
-            grown >> 10,
-            self.peak_bytes >> 10,
-            self.sandbox_bytes
-        );
         assert!(grown < GROWTH_MAX, "the node grew by {grown} bytes above {}", self.peak_bytes);
         // A sandbox never gives memory back, and this one is kept, so that what it has now is its peak.
         let grown = sandbox - self.sandbox_bytes;
@@ -114,7 +112,7 @@ async fn a_streamed_answer_of_200_mb_arrives_whole_and_memory_stays_flat() {
     let warm = Warm::start().await;
     let path = format!("/hello/stream?chunks={CHUNKS}&bytes={CHUNK_BYTES}");
     let response = warm.node.request(Method::GET, &path).send().await.expect("hello answers at once");
-    let dots = [b'.'; CHUNK_BYTES];
+    let dots = vec![b'.'; CHUNK_BYTES];
     let mut expected = DigestHasher::default();
     (0..CHUNKS).for_each(|_| expected.update(&dots));
     assert_eq!(digest_of(response).await, expected.finish());
@@ -124,9 +122,8 @@ async fn a_streamed_answer_of_200_mb_arrives_whole_and_memory_stays_flat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_much_slower_than_the_deadline_gets_everything_and_holds_up_nobody() {
     const DEADLINE: Duration = Duration::from_secs(1);
-    let node = Node::start().await;
-    let bundle = variant("hello", |manifest| manifest.limits.deadline = DEADLINE);
-    assert_eq!(node.post(bundle, "").await.status, 201);
+    let warm = Warm::with(|manifest| manifest.limits.deadline = DEADLINE).await;
+    let node = &warm.node;
     let path = format!("/hello/stream?chunks={CHUNKS}&bytes={CHUNK_BYTES}");
     let mut response = node.request(Method::GET, &path).send().await.expect("hello answers at once");
 
@@ -141,6 +138,8 @@ async fn a_reader_much_slower_than_the_deadline_gets_everything_and_holds_up_nob
     }
     assert_eq!(read, BODY_BYTES);
     assert!(start.elapsed() > 2 * DEADLINE, "the reader was not slow");
+    // What the reader has not taken yet is not kept for it: the function waits.
+    warm.has_stayed_flat().await;
     wait_until("no call has failed", Duration::from_secs(10), async || {
         let metrics = node.metrics().await;
         let all = metrics.sum("spillway_requests_total", &[("function", "hello")]);

@@ -76,6 +76,7 @@ impl CodeCache {
         if meta.mode() & 0o077 != 0 {
             return Err(CacheError::Exposed(folder.to_owned()));
         }
+        sweep(folder).map_err(wrap(folder))?;
         let path = folder.join("key");
         let key = read_or_make_key(&path).map_err(wrap(&path))?;
         Ok(Self { folder: folder.to_owned(), key })
@@ -210,6 +211,20 @@ impl CodeCache {
         }
         Ok((removed, freed, kept))
     }
+}
+
+/// Removes what a node that was killed in the middle of writing has left: files not renamed yet, MACs without artefact.
+/// Only one node uses the folder, and it has not begun to write.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let staged = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.') || name == "key.new");
+        let orphan = path.extension().is_some_and(|e| e == "mac") && !path.with_extension("cwasm").exists();
+        if staged || orphan {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_or_make_key(path: &Path) -> io::Result<[u8; 32]> {

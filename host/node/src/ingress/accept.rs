@@ -54,7 +54,7 @@ impl Listener {
     pub(crate) async fn serve(self, node: Arc<Node>, drain: CancellationToken, patience: Duration) -> bool {
         let graceful = GracefulShutdown::new();
         let mut server = auto::Builder::new(TokioExecutor::new());
-        server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).pipeline_flush(true);
+        server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
         server.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
         loop {
             let accepted = tokio::select! {

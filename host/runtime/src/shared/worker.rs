@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -42,9 +42,10 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
     let interrupted = state.interrupted.clone();
 
     let watch = Watch::new();
+    let inside = AtomicUsize::new(0);
     let result = {
         let serve = async |accessor: &Accessor<SandboxState>| {
-            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch).await
+            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch, &inside).await
         };
         let mut drive = pin!(store.run_concurrent(serve));
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
@@ -74,8 +75,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         Ok(()) => Fate::Retired,
         Err(error) => {
             let fault = fault_of(store.data(), &error);
-            // Those that still wait at the door were never in it.
-            let invocations = sandbox.taken().saturating_sub(jobs.len());
+            let invocations = inside.load(Relaxed);
             tracing::warn!(function = %pool.grants.function, invocations, %fault, "sandbox ended");
             Fate::Failed { fault, invocations }
         }
@@ -98,6 +98,7 @@ async fn serve(
     sandbox: &Arc<Sandbox>,
     jobs: &mut UnboundedReceiver<Job>,
     watch: &Watch,
+    inside: &AtomicUsize,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
     let handler = *service.wasi_http_handler().func_handle().func();
@@ -115,6 +116,9 @@ async fn serve(
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) | Poll::Pending => {}
             }
+            // For the case that the guest fails before the next turn, when all have been let go already. Those that still
+            // wait at the door are not in it.
+            inside.store(sandbox.taken().saturating_sub(jobs.len()), Relaxed);
             if accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
