@@ -113,8 +113,7 @@ impl Error {
         let problem = Self::bad_request(format!("the body is not the expected JSON: {}", at(&error, &field)))
             .with("line", line)
             .with("column", column);
-        // The path of a document that is wrong as a whole is a dot.
-        if field == "." { problem } else { problem.with("field", field) }
+        if is_whole(&field) { problem } else { problem.with("field", field) }
     }
 
     fn new(status: StatusCode, detail: Option<Cow<'static, str>>, cause: Option<Box<dyn StdError>>) -> Self {
@@ -124,7 +123,12 @@ impl Error {
 
 /// serde's own words end in "at line 1 column 2"; the field goes before them.
 fn at(error: &serde_json::Error, field: &str) -> String {
-    if field == "." { error.to_string() } else { format!("field `{field}`: {error}") }
+    if is_whole(field) { error.to_string() } else { format!("field `{field}`: {error}") }
+}
+
+/// The path of a document that is wrong as a whole is a dot, that of one that is cut off a question mark.
+fn is_whole(field: &str) -> bool {
+    matches!(field, "." | "?")
 }
 
 impl<E: StdError + 'static> From<E> for Error {

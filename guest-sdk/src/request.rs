@@ -105,7 +105,12 @@ pub trait RequestExt {
 
 impl<B> RequestExt for http::Request<B> {
     fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_urlencoded::from_str(self.uri().query().unwrap_or_default())
-            .map_err(|error| Error::bad_request(format!("the query string does not fit: {error}")))
+        let pairs = form_urlencoded::parse(self.uri().query().unwrap_or_default().as_bytes());
+        serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
+            let (name, error) = (error.path().to_string(), error.into_inner());
+            let place =
+                if matches!(name.as_str(), "." | "?") { String::new() } else { format!("parameter `{name}`: ") };
+            Error::bad_request(format!("the query string does not fit: {place}{error}"))
+        })
     }
 }

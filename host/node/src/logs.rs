@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -53,7 +54,8 @@ pub(crate) struct RevisionLog {
 impl Logs {
     /// Opens the folder and starts the writer, which ends when the last handle is gone.
     pub(crate) fn open(folder: &Path, lost: Counter) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        // What callers sent may be in it, so it is nobody else's.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let (records, received) = sync_channel(CHANNEL);
         let writer = Writer { folder: folder.to_owned(), files: HashMap::new() };
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
@@ -238,7 +240,7 @@ impl Writer {
             if self.files.len() >= OPEN_FILES_MAX {
                 self.files.clear();
             }
-            let file = OpenOptions::new().create(true).append(true).open(&current)?;
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
             let bytes = file.metadata()?.len();
             self.files.insert(function.clone(), OpenFile { file: io::BufWriter::new(file), bytes });
         }

@@ -71,22 +71,32 @@ impl Fault {
     }
 }
 
-/// The innermost frames of the guest's stack, on one line.
+/// The innermost frames of the guest's stack that its author wrote, on one line.
 fn frames(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return String::new() };
-    let names: Vec<String> =
-        backtrace.frames().iter().filter_map(|frame| frame.func_name().map(without_hash)).take(8).collect();
+    let names: Vec<String> = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name().map(demangled))
+        .filter(|name| !is_machinery(name))
+        .take(FRAMES_MAX)
+        .collect();
     if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) }
 }
 
-/// Rust names carry a hash that helps nobody.
-fn without_hash(name: &str) -> String {
-    let is_hash = |tail: &str| tail.len() == 16 && tail.bytes().all(|b| b.is_ascii_hexdigit());
-    let mangled = name.strip_suffix('E').and_then(|name| name.rsplit_once("17h"));
-    match mangled.or_else(|| name.rsplit_once("::h")) {
-        Some((head, tail)) if is_hash(tail) => head.to_owned(),
-        _ => name.to_owned(),
-    }
+/// Frames in one line of a log.
+const FRAMES_MAX: usize = 6;
+
+/// A function's name as its author knows it, without the hash.
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+/// How a Rust guest panics and aborts is the same in every trap and says nothing about this one.
+fn is_machinery(name: &str) -> bool {
+    const PREFIXES: [&str; 8] =
+        ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind", "abort", "<std::", "_start"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -105,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn function_names_lose_their_hash() {
-        assert_eq!(without_hash("core::panicking::panic::h0123456789abcdef"), "core::panicking::panic");
-        assert_eq!(without_hash("_ZN4core9panicking5panic17h0123456789abcdefE"), "_ZN4core9panicking5panic");
-        assert_eq!(without_hash("main"), "main");
+    fn function_names_are_those_of_the_source() {
+        assert_eq!(demangled("_ZN5hello6handle17h0123456789abcdefE"), "hello::handle");
+        assert_eq!(demangled("main"), "main");
+        assert!(is_machinery("core::panicking::panic") && !is_machinery("hello::handle"));
     }
 }

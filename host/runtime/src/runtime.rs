@@ -106,7 +106,7 @@ pub enum PrepareError {
     #[error("the component's HTTP handler is not one: {0}")]
     BadHandler(String),
     /// A model cannot be loaded.
-    #[error("model \"{name}\" ({digest}): {reason}")]
+    #[error("model \"{name}\": {reason}")]
     Model {
         /// Its name in the manifest.
         name: ModelName,

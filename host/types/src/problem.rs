@@ -56,8 +56,6 @@ problems! {
     SandboxLost, "sandbox-lost", 503, "The function's sandbox was lost";
     /// The function's queue is full.
     QueueFull, "queue-full", 503, "Too many calls are waiting";
-    /// The node is shutting down.
-    Draining, "draining", 503, "The node is draining";
     /// The control API wants a bearer token.
     Unauthorized, "unauthorized", 401, "Unauthorized";
     /// No such function, revision or blob.

@@ -36,7 +36,8 @@ impl Ls {
                 function.routes.iter().map(output::route).collect::<Vec<_>>().join("\n"),
                 function.sandboxes.to_string(),
                 function.invocations.to_string(),
-                function.fault.unwrap_or_else(|| "serving".to_owned()),
+                // The cause is long; `inspect` has it.
+                function.fault.map_or("serving", |_| "fault").to_owned(),
                 function.description,
             ]);
         }

@@ -31,10 +31,10 @@ pub(crate) struct Up {
     #[arg(long, env = "SPILLWAY_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where callers reach functions
-    #[arg(long, env = "SPILLWAY_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "SPILLWAY_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: SocketAddr,
     /// Where the control API listens; off loopback it demands a token (--token or SPILLWAY_TOKEN)
-    #[arg(long, env = "SPILLWAY_API", default_value = "127.0.0.1:3001", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "SPILLWAY_API", default_value = "127.0.0.1:3001", value_name = "ADDRESS:PORT", value_parser = address)]
     api: SocketAddr,
     /// Disk that blobs, revisions, compiled code and logs may take
     #[arg(long, env = "SPILLWAY_DISK_BUDGET", default_value = "10GiB", value_parser = parse_bytes, value_name = "SIZE")]
@@ -65,6 +65,12 @@ enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// An address to listen on; `localhost` as people write it.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| format!("`{text}` is not an address; write IP address and port, as in 127.0.0.1:3000"))
 }
 
 impl Up {
@@ -153,7 +159,9 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        eprintln!("draining; Ctrl-C once more stops at once");
+        if std::io::stderr().is_terminal() {
+            eprintln!("draining; Ctrl-C once more stops at once");
+        }
         // Not joined: it lives until the process ends, which is what it may bring about.
         tokio::spawn(async move {
             tokio::select! {

@@ -30,10 +30,11 @@ impl Engine for TractEngine {
     }
 
     fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
+        let file_bytes = file.len();
         let Graph { mut model, input_names, outputs } = Graph::read(file)?;
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
         let (plans, outputs) = Plans::prepare(model, &axes, outputs)?;
-        Ok(Box::new(TractModel { inputs, outputs, axes, plans }))
+        Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
     }
 }
 
@@ -42,6 +43,7 @@ struct TractModel {
     outputs: Vec<TensorType>,
     axes: Axes,
     plans: Plans,
+    file_bytes: usize,
 }
 
 impl LoadedModel for TractModel {
@@ -54,7 +56,8 @@ impl LoadedModel for TractModel {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.plans.memory_bytes()
+        // Weights that tract has packed into its matrix products are constants no more; they take at least their file's size.
+        self.plans.memory_bytes().max(self.file_bytes)
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {

@@ -169,8 +169,9 @@ impl Node {
         let (node, bundle, text) = (self.clone(), record.bundle, record.manifest.clone());
         let (manifest, component, models) = blocking(move || {
             let manifest = Manifest::parse(&text, Origin::Bundle).map_err(host_problem)?;
-            let bytes = std::fs::read(node.store.blobs().path(&bundle))
-                .map_err(|error| host_problem(format!("bundle {bundle} cannot be read: {error}")))?;
+            let bytes = std::fs::read(node.store.blobs().path(&bundle)).map_err(|error| {
+                Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
+            })?;
             let component = Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component();
             let models = node.granted_models(&manifest)?;
             Ok::<_, Problem>((manifest, component, models))

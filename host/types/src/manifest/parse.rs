@@ -50,7 +50,16 @@ pub(super) fn parse(text: &str, origin: Origin) -> Result<Manifest, ManifestErro
 
 /// Reads everything before it gives up on anything, so that all errors come at once.
 fn read(top: &Section<'_>, origin: Origin) -> Option<Manifest> {
-    if top.integer("spillway", FORMAT_VERSION..=FORMAT_VERSION).is_none() && !top.has("spillway") {
+    match top.integer("spillway", 1..=i64::MAX) {
+        Some(version) if version != FORMAT_VERSION => {
+            let message = format!(
+                "this build reads manifest format {FORMAT_VERSION}, not {version}; write `spillway = {FORMAT_VERSION}`"
+            );
+            top.report_at("spillway", message);
+        }
+        _ => {}
+    }
+    if !top.has("spillway") {
         top.report_missing("spillway", "`spillway = 1`, the version of the manifest format");
     }
     let name = top.parsed("name", "name = \"hello\"", str::parse::<FunctionName>);
@@ -279,7 +288,7 @@ keyvalue = ["default"]
     #[test]
     fn another_format_version_is_refused_by_number() {
         let found = errors(&GOOD.replace("spillway = 1", "spillway = 2"));
-        assert_eq!(found, ["spillway.toml:2: `spillway = 2` is out of range; 1 to 1 is allowed"]);
+        assert_eq!(found, ["spillway.toml:2: this build reads manifest format 1, not 2; write `spillway = 1`"]);
     }
 
     #[test]

@@ -248,6 +248,11 @@ impl<'a> Section<'a> {
         self.reporter.report(at, message);
     }
 
+    /// Notes an error at the value of a key.
+    pub(super) fn report_at(&self, key: &str, message: impl Into<String>) {
+        self.report(self.value(key).map_or(self.start, |value| value.span().start), message);
+    }
+
     /// Where the table starts.
     pub(super) fn start(&self) -> usize {
         self.start
