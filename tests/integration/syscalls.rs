@@ -34,11 +34,11 @@ impl Trace {
         let strace = ["strace", "-D", "-f", "-y", "-s", "0", "-e", traced, "-e", "signal=none", "-o", &output];
         let node = Node::builder().data(data).under(&strace).start().await;
         work(&node).await;
-        let end = format!("{} +++ exited", node.pid());
+        let process = node.pid().to_string();
         node.interrupt();
         node.wait(Duration::from_secs(30)).await;
         let read = || std::fs::read_to_string(&file).expect("strace has written the trace");
-        wait_until("the trace is complete", Duration::from_secs(30), async || read().contains(&end)).await;
+        wait_until("the trace is complete", Duration::from_secs(30), async || has_ended(&read(), &process)).await;
         Self(calls(&read()))
     }
 
@@ -57,6 +57,12 @@ impl Trace {
         let found = self.find(names, parts, after);
         found.first().unwrap_or_else(|| panic!("no {names:?} with {parts:?} after line {after} in {:#?}", self.0))
     }
+}
+
+/// Whether the last line about the process itself, which comes after those about its threads, is there. Numbers are
+/// padded to five places.
+fn has_ended(trace: &str, process: &str) -> bool {
+    trace.lines().any(|line| line.split_whitespace().take(3).eq([process, "+++", "exited"]))
 }
 
 /// Reads lines such as `12 fsync(3</path>) = 0`; where another thread came between, a call has two, `12 fsync(3</path>

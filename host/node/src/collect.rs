@@ -66,8 +66,8 @@ impl Node {
             );
         }
         Ok(GcSummary {
-            removed_revisions: report.removed_revisions as u64,
-            removed_blobs: report.removed_blobs as u64,
+            removed_revisions: report.removed_revisions,
+            removed_blobs: report.removed_blobs,
             removed_artefacts,
             freed_bytes: report.freed_bytes + freed_code,
             kept_bytes: report.kept_bytes + kept_code + kept_logs,

@@ -177,7 +177,7 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             None => KernelThreads::one_per_core(),
         }
         .context("kernel threads cannot be started")?;
-        let models = Arc::new(Models::new(Arc::new(TractEngine::default()), Arc::new(threads)));
+        let models = Arc::new(Models::new(Arc::new(TractEngine), Arc::new(threads)));
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),
             compilations: 1,
