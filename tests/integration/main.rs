@@ -11,24 +11,29 @@
 //! | `hangups` | callers that hang up |
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
+//! | `bodies` | bodies of 200 MB in both directions |
 //! | `load` | deploys and rollbacks while callers call |
+//! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
 //! | `variants` | built guests with another manifest, for several of these |
 
 mod bad_bundles;
 mod bad_manifests;
 mod bad_models;
+mod bodies;
 mod body_limits;
 mod control;
 mod crash;
 mod denials;
 mod faults;
+mod foreign;
 mod hangups;
 mod layers;
 mod load;
 mod observability;
 mod overload;
 mod routes;
+mod samples;
 mod serving;
 mod shutdown;
 mod startup;

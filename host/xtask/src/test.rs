@@ -32,6 +32,7 @@ impl Test {
         step::openly("build", "Spillway and its tests", &mut build).await?;
         build_guests(workspace, &["functions", "tests/guests"]).await?;
         let mut test = workspace.cargo();
+        test.env("SPILLWAY_BIN", workspace.spillway());
         test.args(["test", "--release", "--workspace"]).args(&self.cargo);
         if !self.tests.is_empty() {
             test.arg("--").args(&self.tests);

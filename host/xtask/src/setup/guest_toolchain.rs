@@ -1,6 +1,6 @@
 //! A compiler for `wasm32-wasip2`: rustup's target, or Debian's packages.
 //!
-//! `spillway build` looks for the same two, in the same order.
+//! `spillway build` takes either; what is there already is kept.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +30,11 @@ pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut reasons = Vec::new();
+    // The distribution's packages first: they come from the mirror that the machine has anyway, as everything else here.
+    match debian::install(&DEBIAN_PACKAGES).await {
+        Ok(()) => return Ok(()),
+        Err(error) => reasons.push(error),
+    }
     if step::ask("rustup", &["--version"]).await.is_some() {
         let mut rustup = tokio::process::Command::new("rustup");
         rustup.args(["target", "add", TARGET]).current_dir(workspace.root());
@@ -37,10 +42,6 @@ pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
             Ok(_) => return Ok(()),
             Err(error) => reasons.push(error),
         }
-    }
-    match debian::install(&DEBIAN_PACKAGES).await {
-        Ok(()) => return Ok(()),
-        Err(error) => reasons.push(error),
     }
     let reasons = reasons.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\n");
     Err(anyhow::anyhow!("{reasons}"))

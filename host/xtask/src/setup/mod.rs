@@ -6,6 +6,7 @@
 //! | `models` | models of the samples, from pinned packages |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `debian` | packages, where this is Debian and we are root |
+//! | `tools` | with `--tests`: programs that the tests run |
 //! | `python` | `pip`, by which models and tools come |
 
 mod components;
@@ -13,6 +14,7 @@ mod debian;
 mod guest_toolchain;
 mod models;
 mod python;
+mod tools;
 
 use clap::Args;
 
@@ -21,7 +23,7 @@ use crate::workspace::Workspace;
 /// Install what builds need
 #[derive(Args, Default)]
 pub(crate) struct Setup {
-    /// Make the Python and JavaScript components that tests deploy, too
+    /// What the tests need, too: programs, and the Python and JavaScript components that they deploy
     #[arg(long)]
     pub(crate) tests: bool,
 }
@@ -31,6 +33,7 @@ impl Setup {
         guest_toolchain::provide(workspace).await?;
         models::provide(workspace).await?;
         if self.tests {
+            tools::provide().await?;
             components::provide(workspace).await?;
         }
         Ok(())

@@ -1,0 +1,23 @@
+//! Programs that the tests run.
+
+use crate::setup::debian;
+use crate::step;
+
+/// Each program, and Debian's package of the same name: `strace` shows the order in which a deployment reaches the disk,
+/// `curl` runs the lines of the README.
+const PROGRAMS: [&str; 2] = ["strace", "curl"];
+
+/// Installs those that are missing.
+pub(crate) async fn provide() -> anyhow::Result<()> {
+    let mut missing = Vec::new();
+    for program in PROGRAMS {
+        if step::ask(program, &["--version"]).await.is_none() {
+            missing.push(program);
+        }
+    }
+    if !missing.is_empty() {
+        debian::install(&missing).await?;
+    }
+    step::say("ready", format!("programs for tests: {}", PROGRAMS.join(", ")));
+    Ok(())
+}
