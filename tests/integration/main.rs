@@ -12,6 +12,7 @@
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `bodies` | bodies of 200 MB in both directions |
+//! | `blocking` | models from WASI 0.2 |
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
@@ -21,6 +22,7 @@ mod bad_bundles;
 mod bad_manifests;
 mod bad_models;
 mod bodies;
+mod blocking;
 mod body_limits;
 mod control;
 mod crash;

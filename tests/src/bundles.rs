@@ -23,11 +23,19 @@ pub fn spillway() -> PathBuf {
 /// # Panics
 /// If it has not been built.
 pub fn bundle(name: &str) -> Vec<u8> {
+    let path = bundle_file(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Where a built bundle lies; beside it, where its models are.
+///
+/// # Panics
+/// If it has not been built.
+pub fn bundle_file(name: &str) -> PathBuf {
     let binary = spillway();
     // Cargo's target folder, two above: `target/release/spillway`, `target/spillway/NAME.wasm`.
     let target = binary.parent().and_then(Path::parent).expect("the binary lies in a profile's folder");
-    let path = existing(target.join(format!("spillway/{name}.wasm")));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    existing(target.join(format!("spillway/{name}.wasm")))
 }
 
 /// The component of a bundle, as a toolchain that knows no Spillway would have made it.

@@ -20,7 +20,7 @@ mod start;
 mod wait;
 
 pub use answer::Answer;
-pub use bundles::{bare, bundle, manifest_of, spillway, with_manifest, workspace};
+pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifest, workspace};
 pub use metrics::Metrics;
 pub use node::Node;
 pub use process::{Exit, Ran};

@@ -10,26 +10,42 @@ use tokio_util::sync::CancellationToken;
 use crate::node::Node;
 use crate::revision::Revision;
 
-/// How often it runs by itself.
+/// How often it runs by itself, beside once after deployments.
 const EVERY: Duration = Duration::from_secs(600);
+/// Deployments that come together are followed by one collection.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How long an uploaded blob may wait for the deployment that names it.
 const GRACE: Duration = Duration::from_secs(3600);
 
 /// Collects now and then until told to stop.
 pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
     loop {
+        let due = async {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = node.deployed.notified() => tokio::time::sleep(SETTLE).await,
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = due => {}
             () = stop.cancelled() => return,
         }
         let worker = node.clone();
         match tokio::task::spawn_blocking(move || worker.collect()).await {
-            Ok(Ok(summary)) => {
-                tracing::info!(freed_bytes = summary.freed_bytes, kept_bytes = summary.kept_bytes, "collected")
-            }
+            Ok(Ok(summary)) => report(&summary),
             Ok(Err(error)) => tracing::error!(%error, "garbage collection failed"),
             Err(error) => tracing::error!(%error, "garbage collection panicked"),
         }
+    }
+}
+
+/// A collection that freed nothing is no news.
+fn report(summary: &GcSummary) {
+    let GcSummary { freed_bytes, kept_bytes, .. } = summary;
+    if *freed_bytes > 0 {
+        tracing::info!(freed_bytes, kept_bytes, "collected");
+    } else {
+        tracing::debug!(kept_bytes, "nothing to collect");
     }
 }
 

@@ -14,7 +14,7 @@ use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, Models, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_types::FunctionId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::Deployed;
@@ -72,6 +72,8 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     /// One change of functions and routes at a time: the order in the store is the order in which they are swapped in.
     pub(crate) changes: Arc<Semaphore>,
+    /// Told after each deployment, for the collector.
+    pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
     pub(crate) functions: RwLock<BTreeMap<FunctionId, Deployed>>,
     routes: ArcSwap<RouteTable<Target>>,
@@ -195,6 +197,7 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             models,
             started: Instant::now(),
             changes: Arc::new(Semaphore::new(1)),
+            deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),
             metrics,

@@ -11,7 +11,7 @@ use crate::output;
 
 /// Drop what no kept revision needs: old revisions, blobs, compiled code, logs
 ///
-/// The node does this by itself every ten minutes.
+/// The node does this by itself every ten minutes and after deployments.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

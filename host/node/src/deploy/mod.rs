@@ -76,6 +76,7 @@ impl Node {
         let (compile, cached) = (prepared.compile, prepared.cached);
         self.swap(&id, &committed, bundle, manifest, prepared, &log);
         drop(permit);
+        self.deployed.notify_one();
         tracing::info!(function = %id, revision = committed.number, %bundle, cached, "deployed");
         let mut deployment = self.deployment(&id, &committed);
         deployment.compile_seconds = compile.as_secs_f64();

@@ -1,0 +1,60 @@
+//! A WASI 0.2 component on `spillway:tensor`; the last segment of the path says what it does.
+
+#![cfg(target_family = "wasm")]
+
+use wasi::exports::http::incoming_handler::Guest;
+use wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+
+/// From the one copy of the contract.
+mod bindings {
+    wit_bindgen::generate!({ path: "../../../guest-sdk/wit", world: "spillway:tensor/imports-blocking", generate_all });
+}
+
+use bindings::spillway::tensor::inference_blocking::{open, run};
+use bindings::spillway::tensor::tensors::{Dtype, Error, Tensor};
+
+struct Blocking;
+
+impl Guest for Blocking {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let answer = match path.rsplit('/').next().unwrap_or_default() {
+            "add" => add(&[1.5, -2.0, 3.0, 4.25], &[2.0, 2.0, -3.0, 0.5]),
+            "denied" => open("magika").map(|_| "opened".to_owned()),
+            "large" => Tensor::create(Dtype::Uint8, &[2048], &[0; 2048]).map(|_| "made".to_owned()),
+            "lies" => Tensor::create(Dtype::Float32, &[2, 2], &[0; 15]).map(|_| "made".to_owned()),
+            "range" => Tensor::create(Dtype::Uint8, &[4], &[1, 2, 3, 4])
+                .and_then(|tensor| Ok(format!("{:?} {:?}", tensor.read_range(1, 2)?, tensor.read_range(3, 2)))),
+            other => Ok(format!("{other} is unknown")),
+        };
+        respond(out, &answer.unwrap_or_else(|error: Error| format!("{:?}: {}", error.code, error.message)));
+    }
+}
+
+/// `sum` and `greater` of two 2 by 2 matrices.
+fn add(x: &[f32; 4], y: &[f32; 4]) -> Result<String, Error> {
+    let matrix = |values: &[f32; 4]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor::create(Dtype::Float32, &[2, 2], &bytes)
+    };
+    let (x, y) = (matrix(x)?, matrix(y)?);
+    let model = open("add")?;
+    let outputs = run(&model, &[("y".to_owned(), &y), ("x".to_owned(), &x)])?;
+    let sum: Vec<f32> =
+        outputs[0].read().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let (dtype, shape) = (outputs[1].dtype(), outputs[1].shape());
+    Ok(format!("{sum:?} {dtype:?} {shape:?} {:?}", outputs[1].read()))
+}
+
+fn respond(out: ResponseOutparam, text: &str) {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body().expect("the body has not been taken yet");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("the body is new");
+    // A caller that has hung up does not mind.
+    let _ = stream.blocking_write_and_flush(text.as_bytes());
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+wasi::http::proxy::export!(Blocking);
