@@ -18,6 +18,7 @@ struct Program {
 
 impl Program {
     fn ask(words: &'static [&'static str], path: PathBuf) -> Self {
+        assert!(path.is_file(), "{} is missing; run `cargo xtask test`, which builds it", path.display());
         let help = |args: &[&str]| {
             let output = Command::new(&path).args(args).output().expect("the program can be run");
             assert!(output.status.success(), "{} {args:?}: {output:?}", path.display());

@@ -61,3 +61,21 @@ async fn a_component_made_by_componentize_py_deploys_unchanged_and_answers() {
 async fn a_component_made_by_jco_componentize_deploys_unchanged_and_answers() {
     deploys_unchanged_and_answers("javascript", "JavaScript").await;
 }
+
+#[tokio::test]
+async fn a_component_of_another_toolchain_can_be_given_a_manifest() {
+    let folder = tempfile::tempdir().expect("tests may write temporary files");
+    let manifest = "spillway = 1\nname = \"script\"\nversion = \"1.2.3\"\n\n[[routes]]\npath = \"/script\"\n\n\
+                    [limits]\nbody = \"1kB\"\n\n[sandbox]\nreuse = true\n";
+    std::fs::write(folder.path().join("spillway.toml"), manifest).expect("the folder is ours");
+    let node = Node::start().await;
+    let (script, out) =
+        (component("javascript").display().to_string(), folder.path().join("out.wasm").display().to_string());
+    let source = folder.path().display().to_string();
+    node.cli(&["build", &source, "--component", &script, "--out", &out, "--json"]).await.json();
+    node.cli(&["deploy", &out, "--json"]).await.json();
+    assert_eq!(node.call("/script").await.ok(), "Hello from JavaScript, 0 bytes\n");
+    let large = Node::send(node.request(Method::POST, "/script").body("x".repeat(2_000))).await;
+    large.problem(spillway_types::ProblemType::BodyTooLarge, &["default/script"]);
+    assert_eq!(node.get("/functions/default/script").await["version"], "1.2.3");
+}

@@ -16,22 +16,26 @@
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
+//! | `docs`, `walkthrough` | commands and links of the documentation, and the README followed from top to bottom |
+//! | `markdown` | the parts of pages that these check |
 //! | `variants` | built guests with another manifest, for several of these |
 
 mod bad_bundles;
 mod bad_manifests;
 mod bad_models;
-mod bodies;
 mod blocking;
+mod bodies;
 mod body_limits;
 mod control;
 mod crash;
 mod denials;
+mod docs;
 mod faults;
 mod foreign;
 mod hangups;
 mod layers;
 mod load;
+mod markdown;
 mod observability;
 mod overload;
 mod routes;
@@ -41,3 +45,4 @@ mod shutdown;
 mod startup;
 mod syscalls;
 mod variants;
+mod walkthrough;

@@ -57,5 +57,7 @@ pub(crate) async fn build_guests(workspace: &Workspace, folders: &[&str]) -> any
     functions.sort();
     let mut build = tokio::process::Command::new(workspace.spillway());
     build.current_dir(workspace.root()).arg("build").args(&functions).arg("--target-dir").arg(workspace.target());
+    // It says what to do next, which is what comes next anyway.
+    build.stdout(std::process::Stdio::null());
     step::openly("build", "functions", &mut build).await
 }

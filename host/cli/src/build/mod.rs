@@ -13,6 +13,6 @@ mod model_files;
 mod source;
 mod toolchain;
 
-pub(crate) use compile::{Compiled, compile};
+pub(crate) use compile::compile;
 pub(crate) use model_files::{ModelFiles, hash_file, resolve};
-pub(crate) use source::Source;
+pub(crate) use source::{Source, manifest_in};

@@ -75,6 +75,14 @@ fn folder_of(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
+/// The manifest in a folder, without a crate.
+///
+/// # Errors
+/// All that is wrong with it, at once.
+pub(crate) fn manifest_in(folder: &Path) -> anyhow::Result<Manifest> {
+    Ok(read_manifest(folder)?.map_err(Failure::Many)?)
+}
+
 /// The manifest, or its errors with the file that they are in.
 fn read_manifest(folder: &Path) -> anyhow::Result<Result<Manifest, Vec<String>>> {
     let path = folder.join("spillway.toml");
@@ -114,7 +122,7 @@ mod tests {
         let error = Source::read_all(&[one.path().into(), two.path().join("spillway.toml")]).unwrap_err().to_string();
         let expected = format!("{}:2: unknown key `nmae`", one.path().join("spillway.toml").display());
         assert!(error.contains(&expected), "{error}");
-        let expected = format!("{}:1: `spillway = 3` is out of range", two.path().join("spillway.toml").display());
+        let expected = format!("{}:1: `spillway = 3` is a format", two.path().join("spillway.toml").display());
         assert!(error.contains(&expected), "{error}");
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use spillway_types::{Bundle, Digest, FunctionName, Manifest, format_bytes};
 
 use crate::args::Global;
-use crate::build::{Compiled, ModelFiles, Source, compile, resolve};
+use crate::build::{ModelFiles, Source, compile, manifest_in, resolve};
 use crate::failure::Failure;
 use crate::output;
 
@@ -21,11 +21,15 @@ use crate::output;
 Examples:
   spillway build                                   the crate in this folder
   spillway build functions/hello functions/sniff   several; what they share is compiled once
-  spillway build --bundle-models --out sniff.wasm  one file that carries its models")]
+  spillway build --bundle-models --out sniff.wasm  one file that carries its models
+  spillway build --component app.wasm              a component made by another toolchain, with the spillway.toml here")]
 pub(crate) struct Build {
     /// Folders of crates with a spillway.toml
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
+    /// A component made by another toolchain, instead of a crate: PATH is the folder of its spillway.toml
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
     /// Put the models into the bundle instead of noting where they are
     #[arg(long)]
     bundle_models: bool,
@@ -53,6 +57,9 @@ impl Build {
         if self.out.is_some() && self.paths.len() > 1 {
             return Err(Failure::Usage("--out names one file; build one function with it".to_owned()).into());
         }
+        if self.component.is_some() && self.paths.len() > 1 {
+            return Err(Failure::Usage("--component names one file; build one function with it".to_owned()).into());
+        }
         let json = global.json;
         // Hashing and compiling block, and would hold up a thread that others need.
         let built = tokio::task::spawn_blocking(move || self.build()).await??;
@@ -68,31 +75,46 @@ impl Build {
     }
 
     fn build(self) -> anyhow::Result<Vec<Built>> {
+        if let Some(component) = &self.component {
+            let folder = &self.paths[0];
+            let mut manifest = manifest_in(folder)?;
+            let models = resolve(&mut manifest, folder)?;
+            return Ok(vec![self.bundle(&manifest, &models, component, Path::new("target"))?]);
+        }
         let mut sources = Source::read_all(&self.paths)?;
         let mut models = Vec::new();
         for source in &mut sources {
             models.push(resolve(&mut source.manifest, &source.folder)?);
         }
         let compiled = compile(&sources, self.target_dir.as_deref())?;
-        sources.iter().zip(&models).map(|(source, models)| self.bundle(source, models, &compiled)).collect()
+        let bundle = |(source, models): (&Source, &ModelFiles)| {
+            self.bundle(&source.manifest, models, &compiled[&source.package.id], source.target.as_std_path())
+        };
+        sources.iter().zip(&models).map(bundle).collect()
     }
 
-    fn bundle(&self, source: &Source, models: &ModelFiles, compiled: &Compiled) -> anyhow::Result<Built> {
-        let component = &compiled[&source.package.id];
+    /// Writes one bundle: below `target` unless an option says where.
+    fn bundle(
+        &self,
+        manifest: &Manifest,
+        models: &ModelFiles,
+        component: &Path,
+        target: &Path,
+    ) -> anyhow::Result<Built> {
         let bytes = std::fs::read(component).with_context(|| format!("{} cannot be read", component.display()))?;
-        let bytes = write_bundle(&bytes, &source.manifest, models, self.bundle_models)
+        let bytes = write_bundle(&bytes, manifest, models, self.bundle_models)
             .with_context(|| component.display().to_string())?;
         let out = self.out.clone().unwrap_or_else(|| {
-            let target = self.target_dir.as_deref().unwrap_or(source.target.as_std_path());
-            target.join("spillway").join(format!("{}.wasm", source.manifest.name))
+            let target = self.target_dir.as_deref().unwrap_or(target);
+            target.join("spillway").join(format!("{}.wasm", manifest.name))
         });
         write_whole(&out, &bytes).with_context(|| format!("{} cannot be written", out.display()))?;
         models.write_beside(&out)?;
         Ok(Built {
-            name: source.manifest.name.clone(),
+            name: manifest.name.clone(),
             bytes: bytes.len() as u64,
             digest: Digest::of(&bytes),
-            models: source.manifest.model_digests(),
+            models: manifest.model_digests(),
             bundled_models: self.bundle_models,
             bundle: shorten(out),
         })

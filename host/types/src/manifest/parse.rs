@@ -53,7 +53,7 @@ fn read(top: &Section<'_>, origin: Origin) -> Option<Manifest> {
     match top.integer("spillway", 1..=i64::MAX) {
         Some(version) if version != FORMAT_VERSION => {
             let message = format!(
-                "this build reads manifest format {FORMAT_VERSION}, not {version}; write `spillway = {FORMAT_VERSION}`"
+                "`spillway = {version}` is a format that this build does not read; write `spillway = {FORMAT_VERSION}`"
             );
             top.report_at("spillway", message);
         }
@@ -288,7 +288,10 @@ keyvalue = ["default"]
     #[test]
     fn another_format_version_is_refused_by_number() {
         let found = errors(&GOOD.replace("spillway = 1", "spillway = 2"));
-        assert_eq!(found, ["spillway.toml:2: this build reads manifest format 1, not 2; write `spillway = 1`"]);
+        assert_eq!(
+            found,
+            ["spillway.toml:2: `spillway = 2` is a format that this build does not read; write `spillway = 1`"]
+        );
     }
 
     #[test]
