@@ -34,8 +34,8 @@ pub(crate) struct Engines {
 
 impl Engines {
     pub(crate) fn new() -> wasmtime::Result<Self> {
-        let p3 = Engine::new(config().wasm_component_model_async(true))?;
-        let p2 = Engine::new(config().concurrency_support(false))?;
+        let p3 = Engine::new(config(SANDBOXES_MAX).wasm_component_model_async(true))?;
+        let p2 = Engine::new(config(SANDBOXES_MAX).concurrency_support(false))?;
         let ticker = Arc::new(Ticker::start([p3.clone(), p2.clone()])?);
         Ok(Self { p3, p2, _ticker: ticker })
     }
@@ -48,13 +48,13 @@ impl Engines {
     }
 }
 
-fn config() -> Config {
+fn config(sandboxes: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(SANDBOXES_MAX)
-        .total_core_instances(SANDBOXES_MAX * 10)
-        .total_memories(SANDBOXES_MAX * 2)
-        .total_tables(SANDBOXES_MAX * 10)
-        .total_stacks(SANDBOXES_MAX)
+    pool.total_component_instances(sandboxes)
+        .total_core_instances(sandboxes * 10)
+        .total_memories(sandboxes * 2)
+        .total_tables(sandboxes * 10)
+        .total_stacks(sandboxes)
         .max_core_instances_per_component(CORE_INSTANCES_PER_SANDBOX)
         .max_memories_per_component(MEMORIES_PER_SANDBOX)
         .max_tables_per_component(TABLES_PER_SANDBOX)
@@ -95,5 +95,28 @@ impl Drop for Ticker {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Linker};
+
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn one_sandbox_more_than_there_is_room_for_is_refused_as_busy() {
+        // Room for one; the empty component is enough to take it.
+        let engine = Engine::new(config(1).concurrency_support(false)).unwrap();
+        let component = Component::from_binary(&engine, b"\0asm\x0d\0\x01\0").unwrap();
+        let pre = Linker::<()>::new(&engine).instantiate_pre(&component).unwrap();
+        let (mut first, mut second) = (Store::new(&engine, ()), Store::new(&engine, ()));
+        pre.instantiate(&mut first).unwrap();
+        let refused = pre.instantiate(&mut second).err().unwrap();
+        assert!(matches!(Fault::of(&refused), Fault::Busy(_)), "{refused:?}");
+        drop(first);
+        pre.instantiate(&mut second).unwrap();
     }
 }

@@ -30,6 +30,9 @@ pub enum Fault {
     /// Another invocation ended the sandbox that this one shared.
     #[error("sandbox lost to another invocation: {0}")]
     SandboxLost(String),
+    /// The node has as many sandboxes as it can have.
+    #[error("no sandbox is free: {0}")]
+    Busy(String),
     /// The node's fault.
     #[error("host fault: {0}")]
     Host(String),
@@ -44,6 +47,7 @@ impl Fault {
             Self::OutOfMemory { .. } => Outcome::OutOfMemory,
             Self::NoResponse(_) => Outcome::NoResponse,
             Self::SandboxLost(_) => Outcome::SandboxLost,
+            Self::Busy(_) => Outcome::Refused,
             Self::Host(_) => Outcome::HostFault,
         }
     }
@@ -59,6 +63,9 @@ impl Fault {
                 Trap::Interrupt => Self::Deadline,
                 trap => Self::Trap(format!("{trap}{}", frames(error))),
             };
+        }
+        if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+            return Self::Busy(format!("{error:#}"));
         }
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return Self::Trap(format!("the guest exited with code {}", exit.0));

@@ -56,6 +56,8 @@ problems! {
     SandboxLost, "sandbox-lost", 503, "The function's sandbox was lost";
     /// The function's queue is full.
     QueueFull, "queue-full", 503, "Too many calls are waiting";
+    /// The node has as many sandboxes as it can have.
+    NodeBusy, "node-busy", 503, "The node is busy";
     /// The control API wants a bearer token.
     Unauthorized, "unauthorized", 401, "Unauthorized";
     /// No such function, revision or blob.

@@ -56,8 +56,7 @@ impl LoadedModel for TractModel {
     }
 
     fn memory_bytes(&self) -> usize {
-        // Weights that tract has packed into its matrix products are constants no more; they take at least their file's size.
-        self.plans.memory_bytes().max(self.file_bytes)
+        self.plans.memory_bytes(self.file_bytes)
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {

@@ -104,9 +104,11 @@ impl Plans {
     }
 
     /// Constants of the plans, and of the graph where it is kept to make more of them.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self, file_bytes: usize) -> usize {
         match self {
-            Self::One(plan) => constant_bytes(plan.model()),
+            // Weights that tract has packed into its matrix products are constants no more, but they still take at least
+            // what they take in the file. A graph that is kept has them all unpacked.
+            Self::One(plan) => constant_bytes(plan.model()).max(file_bytes),
             Self::PerShape { source, recent, .. } => {
                 let plans: usize = lock(recent).iter().map(|(_, plan)| constant_bytes(plan.model())).sum();
                 let weights = source.nodes().iter().filter_map(|node| node.op_as::<Const>());
