@@ -58,7 +58,6 @@ async fn inspect_function(id: &FunctionId, global: &Global) -> anyhow::Result<()
         return output::json(&detail);
     }
     let summary = &detail.summary;
-    let lines = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join("\n") };
     let models: Vec<String> = detail.models.iter().map(|model| format!("{} {}", model.name, model.digest)).collect();
     let text = output::fields(&[
         ("function", format!("{}/{}", summary.namespace, summary.name)),
@@ -66,16 +65,16 @@ async fn inspect_function(id: &FunctionId, global: &Global) -> anyhow::Result<()
         ("version", summary.version.clone()),
         ("revision", summary.revision.to_string()),
         ("state", summary.fault.clone().unwrap_or_else(|| "serving".to_owned())),
-        ("routes", lines(&summary.routes.iter().map(output::route).collect::<Vec<_>>())),
+        ("routes", or_none(&summary.routes.iter().map(output::route).collect::<Vec<_>>())),
         ("interface", detail.interface.clone()),
         ("effects", detail.effects.as_str().to_owned()),
         ("limits", describe_limits(&detail.limits)),
         ("sandbox", describe_sandbox(detail.sandbox)),
         ("sandboxes", summary.sandboxes.to_string()),
         ("calls", summary.invocations.to_string()),
-        ("models", lines(&models)),
-        ("keyvalue", lines(&detail.keyvalue)),
-        ("imports", lines(&detail.imports)),
+        ("models", or_none(&models)),
+        ("keyvalue", or_none(&detail.keyvalue)),
+        ("imports", or_none(&detail.imports)),
         ("bundle", detail.bundle.to_string()),
     ]);
     let mut revisions = output::table(&["REVISION", "VERSION", "DEPLOYED", "BUNDLE", ""]);
@@ -120,7 +119,7 @@ fn inspect_file(path: &Path, as_json: bool) -> anyhow::Result<()> {
         None => fields.push(("manifest", "none; deploy it with --name and --route".to_owned())),
     }
     fields.extend([
-        ("embedded", if embedded.is_empty() { "none".to_owned() } else { embedded.join("\n") }),
+        ("embedded", or_none(&embedded)),
         ("component", format_bytes(component.len() as u64)),
         ("imports", imports.join("\n")),
         ("exports", exports.join("\n")),
@@ -142,8 +141,15 @@ fn describe_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
         ("effects", manifest.effects.as_str().to_owned()),
         ("limits", describe_limits(&manifest.limits)),
         ("sandbox", describe_sandbox(manifest.sandbox)),
-        ("models", if models.is_empty() { "none".to_owned() } else { models.join("\n") }),
+        ("models", or_none(&models)),
+        ("keyvalue", or_none(&manifest.capabilities.keyvalue)),
+        // Values may be long, or nobody else's business.
+        ("config", or_none(&manifest.config.keys().cloned().collect::<Vec<_>>())),
     ]
+}
+
+fn or_none(items: &[String]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.join("\n") }
 }
 
 fn describe_limits(limits: &Limits) -> String {
