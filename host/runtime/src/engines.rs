@@ -13,7 +13,8 @@ const EPOCH: Duration = Duration::from_millis(2);
 
 /// Sandboxes that can exist at once, per engine. Address space, not memory: an unused slot costs none.
 const SANDBOXES_MAX: u32 = 2_000;
-/// A component from `componentize-py` has 21 core instances and 4 memories; room for twice that.
+/// What one component may be made of: a choice with room for whole interpreters. The Python and JavaScript components of
+/// the tests fit (`foreign` in the integration tests); one that does not is refused when it is deployed.
 const CORE_INSTANCES_PER_SANDBOX: u32 = 50;
 const MEMORIES_PER_SANDBOX: u32 = 8;
 const TABLES_PER_SANDBOX: u32 = 50;

@@ -11,7 +11,8 @@ use crate::function::FunctionUse;
 /// before the node notices.
 pub(crate) const HANDLES_MAX: usize = 10_000;
 
-/// Table elements of one sandbox; the largest component seen here (Python) has 6,000.
+/// Table elements of one sandbox: a choice. What the Python and JavaScript components of the tests need is below it, and
+/// that they deploy shows it (`foreign` in the integration tests).
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Linear memory of one sandbox, all its memories together.

@@ -16,7 +16,7 @@ use crate::invocation::Invocation;
 /// Invocations after which even a healthy sandbox is replaced, so that a guest's slow leak stays bounded.
 const REUSE_MAX: usize = 100_000;
 
-/// A sandbox that has computed for longer may compute for long: calls go elsewhere.
+/// A sandbox that has computed for longer may compute for long: calls go elsewhere. A choice: a few epochs.
 const BUSY_MAX: Duration = Duration::from_millis(5);
 
 /// All sandboxes of a revision that take calls.
