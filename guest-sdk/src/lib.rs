@@ -28,7 +28,7 @@
 //! | what a handler takes and returns | [`FromRequest`], [`IntoResponse`], [`Json`], [`RequestExt`] |
 //! | bodies, whole or streaming | [`Body`] |
 //! | errors that callers understand | [`Error`] |
-//! | models and tensors | [`Model`], [`Tensor`] |
+//! | models and tensors | [`Model`], [`Tensor`] with native operators |
 //! | settings and state | [`config`], [`keyvalue`] |
 //! | logs | [`log`]: `log::info!` and its kin, sent to the node; panics are logged too |
 //! | tests | [`testing`] |
@@ -44,6 +44,7 @@ mod error;
 mod host;
 mod logging;
 mod model;
+mod operators;
 mod request;
 mod response;
 mod stream;
@@ -63,6 +64,7 @@ pub use host::{HostError, HostErrorCode, TensorType};
 pub use http::{self, HeaderMap, HeaderValue, Method, StatusCode, header};
 pub use log;
 pub use model::{Model, Outputs};
+pub use operators::{ColorMode, InterpolationMode, PaddingMode, Reduction, UnaryOperator};
 pub use request::{FromRequest, Json, Request, RequestExt};
 pub use response::{IntoResponse, Response};
 pub use spillway_macro::function;

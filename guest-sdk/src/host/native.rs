@@ -9,6 +9,7 @@ use log::Level;
 use spillway_inference as inference;
 use spillway_types::{Digest, Manifest, Origin};
 
+use super::operators::Operator;
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
 
@@ -82,6 +83,12 @@ impl Tensor {
     pub(crate) fn shape(&self) -> Vec<usize> {
         self.0.shape().to_vec()
     }
+
+    pub(crate) async fn compute(operator: Operator, inputs: &[&Self]) -> Result<Self, HostError> {
+        let inputs = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+        let kernel = inference::Kernel::new(operator, inputs)?;
+        Ok(Self(kernel.run(node()?.models.threads(), None).await?))
+    }
 }
 
 pub(crate) struct Model(Arc<inference::Model>);
@@ -106,7 +113,8 @@ impl Model {
                 Digest::of(&bytes)
             }
         };
-        let model = node.models.open(digest, file.clone()).await;
+        let source = inference::ModelSource { digest, specialization: grant.specialization.clone(), file: file.clone() };
+        let model = node.models.open(source).await;
         model.map(Self).map_err(|error| failed(format!("{error} ({})", file.display())))
     }
 
@@ -201,5 +209,3 @@ impl From<&inference::TensorType> for TensorType {
         Self { name: ty.name.clone(), dtype: ty.dtype.into(), shape: ty.shape.clone() }
     }
 }
-
-super::dtypes!(inference::DType);

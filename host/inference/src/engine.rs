@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use spillway_types::Specialization;
+
 use crate::{DType, Tensor};
 
 /// Runs models. An engine is chosen once per node; `dyn`, because a node may have it from a library that is found at
@@ -10,12 +12,12 @@ pub trait Engine: Send + Sync + 'static {
     /// The name that operators see, such as `tract`.
     fn name(&self) -> &'static str;
 
-    /// Parses and optimises the model in `file`, given whole. Slow (seconds for large models), so never called on an
+    /// Parses and optimises the model in `file`, given whole, with what `specialization` fixes about it. Slow (seconds for large models), so never called on an
     /// async thread. May panic: the caller contains it.
     ///
     /// # Errors
     /// When the file is no model or this engine cannot run it.
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError>;
+    fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError>;
 }
 
 /// A model in an engine's optimised form, shared by all who run it.

@@ -2,7 +2,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | `dtype`, `tensor` | [`DType`], [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
+//! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
@@ -23,20 +23,21 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
-mod dtype;
 mod engine;
 mod job;
+mod kernel;
 mod model;
 mod models;
 mod tensor;
 mod threads;
 mod tract;
 
-pub use dtype::DType;
+pub use spillway_types::DType;
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};
+pub use kernel::Kernel;
 pub use model::{Model, Run};
-pub use models::{ModelStatus, Models, OpenError};
+pub use models::{ModelSource, ModelStatus, Models, OpenError};
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 
 use crate::arguments::arrange;
 use crate::job::contain;
@@ -13,6 +13,7 @@ use crate::{JobError, KernelThreads, LoadedModel, RunError, Tensor, TensorType};
 /// A model in memory, shared by all sandboxes that may use it.
 pub struct Model {
     digest: Digest,
+    specialization: Specialization,
     /// Shared with the jobs that run it, which may outlive their callers.
     core: Arc<Core>,
     threads: Arc<KernelThreads>,
@@ -38,16 +39,22 @@ pub struct Run {
 impl Model {
     pub(crate) fn new(
         digest: Digest,
+        specialization: Specialization,
         loaded: Box<dyn LoadedModel>,
         threads: Arc<KernelThreads>,
         load_time: Duration,
     ) -> Self {
-        Self { digest, core: Arc::new(Core { loaded, runs: AtomicU64::new(0) }), threads, load_time }
+        Self { digest, specialization, core: Arc::new(Core { loaded, runs: AtomicU64::new(0) }), threads, load_time }
     }
 
     /// What the model is named by.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// What is fixed about it.
+    pub fn specialization(&self) -> &Specialization {
+        &self.specialization
     }
 
     /// The inputs in the model's own order.

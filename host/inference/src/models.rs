@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 use tokio::sync::watch;
 
 use crate::job::contain;
@@ -23,7 +23,10 @@ pub struct Models {
     cache: Arc<Cache>,
 }
 
-type Cache = Mutex<HashMap<Digest, Entry>>;
+type Cache = Mutex<HashMap<ModelKey, Entry>>;
+
+/// What makes two loaded models two: the file, and what is fixed about it.
+type ModelKey = (Digest, Specialization);
 
 enum Entry {
     /// All who open it meanwhile wait here.
@@ -34,11 +37,31 @@ enum Entry {
 /// `None` while the load is under way.
 type Outcome = Option<Result<Arc<Model>, OpenError>>;
 
+/// Which model to open, and where its file is.
+#[derive(Debug, Clone)]
+pub struct ModelSource {
+    /// What the model is named by.
+    pub digest: Digest,
+    /// What is fixed about it.
+    pub specialization: Specialization,
+    /// The file to load it from.
+    pub file: PathBuf,
+}
+
+impl ModelSource {
+    /// The model as its file has it.
+    pub fn new(digest: Digest, file: impl Into<PathBuf>) -> Self {
+        Self { digest, specialization: Specialization::default(), file: file.into() }
+    }
+}
+
 /// One loaded model, for listings and metrics.
 #[derive(Debug, Clone)]
 pub struct ModelStatus {
     /// What the model is named by.
     pub digest: Digest,
+    /// What is fixed about it.
+    pub specialization: Specialization,
     /// The engine that runs it.
     pub engine: &'static str,
     /// Memory that it occupies, in bytes; the engine's estimate.
@@ -103,7 +126,7 @@ impl Models {
         Self { engine, threads, cache: Arc::default() }
     }
 
-    /// The model of `digest`, loaded from `file` unless it is in memory or another opener is loading it already. All
+    /// The model of `source`, loaded from its file unless it is in memory or another opener is loading it already. All
     /// who open it meanwhile share the outcome; after a failure the next opener tries anew.
     ///
     /// # Errors
@@ -111,8 +134,8 @@ impl Models {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the load running, for the others and for the cache.
-    pub async fn open(&self, digest: Digest, file: PathBuf) -> Result<Arc<Model>, OpenError> {
-        let mut outcome = match self.find_or_load(digest, file) {
+    pub async fn open(&self, source: ModelSource) -> Result<Arc<Model>, OpenError> {
+        let mut outcome = match self.find_or_load(source) {
             Entry::Loaded(model) => return Ok(model),
             Entry::Loading(outcome) => outcome,
         };
@@ -139,11 +162,12 @@ impl Models {
     /// memory is freed when the last of them lets go; a model that is still loading is left alone.
     pub fn unload(&self, digest: Digest) -> bool {
         let mut cache = lock(&self.cache);
-        let is_loaded = matches!(cache.get(&digest), Some(Entry::Loaded(_)));
-        let forgotten = if is_loaded { cache.remove(&digest) } else { None };
+        let forgotten: Vec<_> = cache
+            .extract_if(|(of, _), entry| *of == digest && matches!(entry, Entry::Loaded(_)))
+            .collect();
         // Freeing gigabytes of weights takes a while; nobody should wait for the lock meanwhile.
         drop(cache);
-        forgotten.is_some()
+        !forgotten.is_empty()
     }
 
     /// The threads that load and run the models.
@@ -151,26 +175,28 @@ impl Models {
         &self.threads
     }
 
-    fn find_or_load(&self, digest: Digest, file: PathBuf) -> Entry {
+    fn find_or_load(&self, source: ModelSource) -> Entry {
+        let key = (source.digest, source.specialization.clone());
         let mut cache = lock(&self.cache);
-        match cache.get(&digest) {
+        match cache.get(&key) {
             Some(Entry::Loaded(model)) => return Entry::Loaded(model.clone()),
             Some(Entry::Loading(outcome)) => return Entry::Loading(outcome.clone()),
             None => {}
         }
         let (sender, outcome) = watch::channel(None);
-        cache.insert(digest, Entry::Loading(outcome.clone()));
+        cache.insert(key.clone(), Entry::Loading(outcome.clone()));
         // The job may be dropped where it stands if the threads are closed, and then wants the lock.
         drop(cache);
-        let flight = Flight { digest, cache: self.cache.clone(), sender, has_landed: false };
+        let flight = Flight { key, cache: self.cache.clone(), sender, has_landed: false };
         let (engine, threads) = (self.engine.clone(), self.threads.clone());
-        self.threads.spawn(move |_| flight.land(load(digest, &file, engine.as_ref(), threads))).detach();
+        self.threads.spawn(move |_| flight.land(load(&source, engine.as_ref(), threads))).detach();
         Entry::Loading(outcome)
     }
 
     fn status(&self, model: &Arc<Model>) -> ModelStatus {
         ModelStatus {
             digest: model.digest(),
+            specialization: model.specialization().clone(),
             engine: self.engine.name(),
             memory_bytes: model.memory_bytes(),
             load_time: model.load_time(),
@@ -184,7 +210,7 @@ impl Models {
 
 /// A load under way. Whatever becomes of it, the cache does not keep waiting for it.
 struct Flight {
-    digest: Digest,
+    key: ModelKey,
     cache: Arc<Cache>,
     sender: watch::Sender<Outcome>,
     has_landed: bool,
@@ -196,12 +222,12 @@ impl Flight {
         match &result {
             Ok(model) => {
                 let (seconds, bytes) = (model.load_time().as_secs_f64(), model.memory_bytes());
-                tracing::info!(digest = %self.digest, load_seconds = seconds, memory_bytes = bytes, "model loaded");
-                lock(&self.cache).insert(self.digest, Entry::Loaded(model.clone()));
+                tracing::info!(digest = %self.key.0, load_seconds = seconds, memory_bytes = bytes, "model loaded");
+                lock(&self.cache).insert(self.key.clone(), Entry::Loaded(model.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "model not loaded");
-                lock(&self.cache).remove(&self.digest);
+                lock(&self.cache).remove(&self.key);
             }
         }
         // After the cache, so that an opener who is told of a failure and tries again starts a new load.
@@ -212,24 +238,25 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if !self.has_landed {
-            lock(&self.cache).remove(&self.digest);
+            lock(&self.cache).remove(&self.key);
         }
     }
 }
 
 /// Reads, verifies and loads on the calling thread; an engine's panic is an error.
 fn load(
-    digest: Digest,
-    file: &Path,
+    source: &ModelSource,
     engine: &dyn Engine,
     threads: Arc<KernelThreads>,
 ) -> Result<Arc<Model>, OpenError> {
     let started = Instant::now();
+    let ModelSource { digest, specialization, file } = source;
+    let digest = *digest;
     let bytes = read_verified(digest, file)?;
-    let loaded = contain(|| engine.load(bytes))
+    let loaded = contain(|| engine.load(bytes, specialization))
         .map_err(|message| OpenError::EngineFailed { digest, engine: engine.name(), message })?
         .map_err(|cause| OpenError::Load { digest, cause })?;
-    Ok(Arc::new(Model::new(digest, loaded, threads, started.elapsed())))
+    Ok(Arc::new(Model::new(digest, specialization.clone(), loaded, threads, started.elapsed())))
 }
 
 /// The whole file, in memory: what was hashed is what the engine gets, even if somebody writes to the file meanwhile.
@@ -241,6 +268,6 @@ fn read_verified(expected: Digest, file: &Path) -> Result<Vec<u8>, OpenError> {
     if found == expected { Ok(bytes) } else { Err(OpenError::WrongDigest { expected, found }) }
 }
 
-fn lock(cache: &Cache) -> MutexGuard<'_, HashMap<Digest, Entry>> {
+fn lock(cache: &Cache) -> MutexGuard<'_, HashMap<ModelKey, Entry>> {
     cache.lock().expect("nothing panics while it holds the lock of the models")
 }

@@ -10,6 +10,7 @@ mod axes;
 mod graph;
 mod plan;
 
+use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
 
 use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
@@ -29,9 +30,10 @@ impl Engine for TractEngine {
         "tract"
     }
 
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
+    fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file_bytes = file.len();
         let Graph { mut model, input_names, outputs } = Graph::read(file)?;
+        let _ = specialization; // helper H4
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
         let (plans, outputs) = Plans::prepare(model, &axes, outputs)?;
         Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use futures::{FutureExt, pin_mut};
-use spillway_inference::OpenError;
+use spillway_inference::{ModelSource, OpenError};
 use spillway_types::Digest;
 
 use crate::fake::{Bench, until, x};
@@ -70,7 +70,7 @@ async fn a_file_of_another_digest_is_refused_before_the_engine_sees_it() {
     let file = bench.folder.path().join("model");
     std::fs::write(&file, "other").unwrap();
     let asked = Digest::of(b"echo");
-    let error = bench.models.open(asked, file).await.unwrap_err();
+    let error = bench.models.open(ModelSource::new(asked, file)).await.unwrap_err();
     assert!(
         matches!(error, OpenError::WrongDigest { expected, found } if expected == asked && found == Digest::of(b"other"))
     );
@@ -81,7 +81,7 @@ async fn a_file_of_another_digest_is_refused_before_the_engine_sees_it() {
 async fn a_file_that_is_not_there_is_an_error_that_names_the_model() {
     let bench = Bench::new(1);
     let digest = Digest::of(b"echo");
-    let error = bench.models.open(digest, bench.folder.path().join("absent")).await.unwrap_err();
+    let error = bench.models.open(ModelSource::new(digest, bench.folder.path().join("absent"))).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("model {digest} cannot be read: ")), "{error}");
 }
 

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{
-    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, Models, OpenError, RunError, Tensor, TensorType,
+    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType,
 };
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 use tempfile::TempDir;
 
 /// Holds threads back until it is opened.
@@ -51,7 +51,7 @@ impl Engine for FakeEngine {
         "fake"
     }
 
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
+    fn load(&self, file: Vec<u8>, _: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         self.loads.fetch_add(1, SeqCst);
         self.loaders.lock().unwrap().push(thread::current().name().unwrap_or_default().to_owned());
         let word = String::from_utf8(file).unwrap();
@@ -118,7 +118,7 @@ impl Bench {
         if !file.exists() {
             std::fs::write(&file, word).unwrap();
         }
-        self.models.open(Digest::of(word.as_bytes()), file).await
+        self.models.open(ModelSource::new(Digest::of(word.as_bytes()), file)).await
     }
 
     pub(crate) fn loads(&self) -> usize {

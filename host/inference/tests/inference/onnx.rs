@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use spillway_inference::{
-    DType, Engine, LoadError, LoadedModel, Model, Models, OpenError, RunError, Tensor, TensorType, TractEngine,
+    DType, Engine, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType, TractEngine,
 };
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 
 use crate::fake::pool;
 
@@ -19,11 +19,11 @@ fn path(name: &str) -> PathBuf {
 
 fn open(name: &str) -> Result<Arc<Model>, OpenError> {
     let digest = Digest::of(&std::fs::read(path(name)).unwrap());
-    block_on(Models::new(Arc::new(TractEngine), pool(1)).open(digest, path(name)))
+    block_on(Models::new(Arc::new(TractEngine), pool(1)).open(ModelSource::new(digest, path(name))))
 }
 
 fn load(file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
-    TractEngine.load(file)
+    TractEngine.load(file, &Specialization::default())
 }
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
@@ -174,7 +174,7 @@ fn damaged_files_never_take_the_node_down() {
         let file = folder.path().join("model.onnx");
         std::fs::write(&file, bytes).unwrap();
         // Damage may leave a model that is sound, only another one.
-        let _ = block_on(models.open(Digest::of(bytes), file));
+        let _ = block_on(models.open(ModelSource::new(Digest::of(bytes), file)));
     };
     for name in ["dense", "pair", "rows"] {
         let sound = std::fs::read(path(name)).unwrap();
@@ -186,5 +186,5 @@ fn damaged_files_never_take_the_node_down() {
         }
     }
     let digest = Digest::of(&std::fs::read(path("add")).unwrap());
-    assert!(block_on(models.open(digest, path("add"))).is_ok());
+    assert!(block_on(models.open(ModelSource::new(digest, path("add")))).is_ok());
 }

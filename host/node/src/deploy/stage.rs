@@ -1,9 +1,9 @@
 //! The first half of a deployment: everything before compilation.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
+use spillway_inference::ModelSource;
 use spillway_types::{
     Bundle, Digest, Effects, FunctionId, FunctionName, Manifest, ModelName, Namespace, Origin, Problem, ProblemType,
     Route, RoutePattern,
@@ -35,7 +35,7 @@ pub(super) struct Staged {
     pub(super) manifest: Manifest,
     pub(super) component: Vec<u8>,
     pub(super) bundle: Digest,
-    pub(super) models: BTreeMap<ModelName, (Digest, PathBuf)>,
+    pub(super) models: BTreeMap<ModelName, ModelSource>,
 }
 
 impl Node {
@@ -75,7 +75,7 @@ impl Node {
     pub(super) fn granted_models(
         &self,
         manifest: &Manifest,
-    ) -> Result<BTreeMap<ModelName, (Digest, PathBuf)>, Problem> {
+    ) -> Result<BTreeMap<ModelName, ModelSource>, Problem> {
         let blobs = self.store.blobs();
         let mut granted = BTreeMap::new();
         let (mut errors, mut missing) = (Vec::new(), Vec::new());
@@ -87,7 +87,8 @@ impl Node {
                 ));
                 missing.push(digest);
             }
-            granted.insert(name.clone(), (digest, blobs.path(&digest)));
+            let specialization = grant.specialization.clone();
+            granted.insert(name.clone(), ModelSource { digest, specialization, file: blobs.path(&digest) });
         }
         if errors.is_empty() {
             return Ok(granted);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, ManifestError};
 
-use crate::{Digest, FunctionName, Limits, ModelName, Route};
+use crate::{Digest, FunctionName, Limits, ModelName, Route, Specialization};
 
 /// The manifest format that this build reads and writes (`spillway = 1`).
 pub const FORMAT_VERSION: i64 = 1;
@@ -69,6 +69,8 @@ pub struct ModelGrant {
     pub digest: Option<Digest>,
     /// The file to take it from, relative to the manifest; source manifests only.
     pub path: Option<String>,
+    /// What is fixed about it before it is optimised.
+    pub specialization: Specialization,
 }
 
 /// What a function may do beyond answering. Nothing by default.

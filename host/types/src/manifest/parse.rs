@@ -9,7 +9,7 @@ use super::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
 use crate::limits::{parse_bytes, parse_duration};
-use crate::{Digest, FunctionName, Limits, ModelName, Route, RoutePattern};
+use crate::{Digest, FunctionName, Limits, ModelName, Route, RoutePattern, Specialization};
 
 const TOP_KEYS: [&str; 11] = [
     "spillway",
@@ -195,7 +195,7 @@ fn read_models(top: &Section<'_>, origin: Origin) -> BTreeMap<ModelName, ModelGr
                 Origin::Bundle => section.report_missing("digest", "it by building the bundle with `spillway build`"),
             }
         }
-        models.insert(name, ModelGrant { digest, path });
+        models.insert(name, ModelGrant { digest, path, specialization: Specialization::default() });
     }
     models
 }
@@ -252,7 +252,7 @@ keyvalue = ["default"]
     fn a_bundle_manifest_reads_back_as_it_was_written() {
         let mut manifest = Manifest::parse(GOOD, Origin::Source).unwrap();
         for grant in manifest.models.values_mut() {
-            *grant = ModelGrant { digest: Some(Digest::of(b"model")), path: None };
+            *grant = ModelGrant { digest: Some(Digest::of(b"model")), path: None, specialization: Specialization::default() };
         }
         let text = manifest.to_bundle_toml();
         assert_eq!(Manifest::parse(&text, Origin::Bundle).unwrap_or_else(|e| panic!("{e}\n{text}")), manifest);

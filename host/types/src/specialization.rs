@@ -1,0 +1,34 @@
+//! How a model is fitted to one use before it is optimised.
+
+use std::collections::BTreeMap;
+
+/// What a grant fixes about a model: `shapes` and `constants` under `[models.NAME]`.
+///
+/// An engine knows more about a graph whose lengths and constants it knows, and some graphs it can run only so (an `If`
+/// on the sampling rate, say). One model file with two specializations is two loaded models.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Specialization {
+    /// The lengths of all axes of an input, by its name.
+    pub shapes: BTreeMap<String, Vec<u32>>,
+    /// The value of an input that then is no input any more, by its name: a scalar, or every element of the input's
+    /// declared shape.
+    pub constants: BTreeMap<String, Scalar>,
+}
+
+/// A number or a truth value. Equal when written equally: floats are compared by their bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scalar {
+    /// A whole number.
+    Integer(i64),
+    /// The bits of a 64-bit float ([`f64::to_bits`]).
+    Float(u64),
+    /// A truth value.
+    Boolean(bool),
+}
+
+impl Specialization {
+    /// Whether nothing is fixed.
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty() && self.constants.is_empty()
+    }
+}
