@@ -1,8 +1,9 @@
 //! What an engine is: it turns a file into a loaded model, and a loaded model turns tensors into tensors.
 
 use std::fmt;
+use std::time::Duration;
 
-use spillway_types::Specialization;
+use spillway_types::{Specialization, format_bytes};
 
 use crate::{DType, Tensor};
 
@@ -11,6 +12,11 @@ use crate::{DType, Tensor};
 pub trait Engine: Send + Sync + 'static {
     /// The name that operators see, such as `tract`.
     fn name(&self) -> &'static str;
+
+    /// Which version of the engine this is. What another version made of a model says nothing about this one.
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
 
     /// Parses and optimises the model in `file`, given whole, with what `specialization` fixes about it. Slow (seconds for large models), so never called on an
     /// async thread. May panic: the caller contains it.
@@ -77,7 +83,8 @@ impl fmt::Display for TensorType {
 }
 
 /// A file that an engine does not take. Messages are for the author of the function.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LoadError {
     /// Not the format that the engine reads, or damaged.
     #[error("not a model: {0}")]
@@ -85,6 +92,27 @@ pub enum LoadError {
     /// A model, but the engine cannot run it.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// The check of a file from strangers ended at its limit of memory.
+    #[error(
+        "loading it takes more than {}; if you trust the file, start the node with a larger --model-check-memory",
+        format_bytes(*limit_bytes)
+    )]
+    TooMuchMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The check of a file from strangers ended at its limit of time.
+    #[error(
+        "loading it takes longer than {} s; if you trust the file, start the node with a larger --model-check-time",
+        limit.as_secs_f64()
+    )]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The engine broke on the file, in a process where that does no harm.
+    #[error("the engine breaks on it: {0}")]
+    Crashed(String),
 }
 
 /// A run that gave no outputs.

@@ -7,6 +7,7 @@
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
 //! | `models` | [`Models`]: loads each digest once per node |
+//! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
 //!
 //! What happens to a call of a model:
@@ -23,11 +24,13 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+pub mod check;
 mod engine;
 mod job;
 mod kernel;
 mod model;
 mod models;
+mod screening;
 mod tensor;
 mod threads;
 mod tract;
@@ -38,6 +41,7 @@ pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
 pub use models::{ModelSource, ModelStatus, Models, OpenError};
+pub use screening::{ScreenError, Screening};
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use spillway_types::{Digest, Specialization};
 use tokio::sync::watch;
 
 use crate::job::contain;
-use crate::{Engine, KernelThreads, LoadError, Model, TensorType};
+use crate::{Engine, KernelThreads, LoadError, Model, ScreenError, Screening, TensorType};
 
 /// Loads models on the kernel threads and keeps them by digest.
 ///
@@ -20,6 +21,7 @@ use crate::{Engine, KernelThreads, LoadError, Model, TensorType};
 pub struct Models {
     engine: Arc<dyn Engine>,
     threads: Arc<KernelThreads>,
+    screening: Option<Arc<dyn Screening>>,
     cache: Arc<Cache>,
 }
 
@@ -105,6 +107,14 @@ pub enum OpenError {
         /// Why, in words for the author of the function.
         cause: LoadError,
     },
+    /// The file could not be checked, through no fault of its own.
+    #[error("model {digest} cannot be checked: {cause}")]
+    Check {
+        /// The model that was asked for.
+        digest: Digest,
+        /// What the system said; shared, because all who wait get it.
+        cause: Arc<io::Error>,
+    },
     /// The engine broke on the file.
     #[error("model {digest} broke the engine `{engine}` while loading: {message}")]
     EngineFailed {
@@ -123,7 +133,13 @@ pub enum OpenError {
 impl Models {
     /// An empty cache that loads with `engine` on `threads`.
     pub fn new(engine: Arc<dyn Engine>, threads: Arc<KernelThreads>) -> Self {
-        Self { engine, threads, cache: Arc::default() }
+        Self { engine, threads, screening: None, cache: Arc::default() }
+    }
+
+    /// Asks `screening` about every file before the engine sees it.
+    pub fn with_screening(mut self, screening: Arc<dyn Screening>) -> Self {
+        self.screening = Some(screening);
+        self
     }
 
     /// The model of `source`, loaded from its file unless it is in memory or another opener is loading it already. All
@@ -189,7 +205,10 @@ impl Models {
         drop(cache);
         let flight = Flight { key, cache: self.cache.clone(), sender, has_landed: false };
         let (engine, threads) = (self.engine.clone(), self.threads.clone());
-        self.threads.spawn(move |_| flight.land(load(&source, engine.as_ref(), threads))).detach();
+        match self.screening.clone() {
+            None => flight.take_off(source, engine, threads),
+            Some(screening) => flight.screen_first(screening, source, engine, threads),
+        }
         Entry::Loading(outcome)
     }
 
@@ -217,6 +236,31 @@ struct Flight {
 }
 
 impl Flight {
+    fn take_off(self, source: ModelSource, engine: Arc<dyn Engine>, threads: Arc<KernelThreads>) {
+        let pool = threads.clone();
+        pool.spawn(move |_| self.land(load(&source, engine.as_ref(), threads))).detach();
+    }
+
+    /// Screens on a thread of its own: it waits, for a minute perhaps, and kernel threads are for those who compute.
+    /// Nobody joins the thread; it ends with its flight, or with the process.
+    fn screen_first(
+        self,
+        screening: Arc<dyn Screening>,
+        source: ModelSource,
+        engine: Arc<dyn Engine>,
+        threads: Arc<KernelThreads>,
+    ) {
+        let digest = source.digest;
+        let work = move || match screen(screening.as_ref(), &source, engine.as_ref()) {
+            Ok(()) => self.take_off(source, engine, threads),
+            Err(error) => self.land(Err(error)),
+        };
+        if let Err(error) = thread::Builder::new().name("model-check".into()).spawn(work) {
+            // The flight went with the closure, and took its entry out of the cache.
+            tracing::error!(%digest, %error, "a thread for the check of a model cannot be started");
+        }
+    }
+
     fn land(mut self, result: Result<Arc<Model>, OpenError>) {
         self.has_landed = true;
         match &result {
@@ -241,6 +285,18 @@ impl Drop for Flight {
             lock(&self.cache).remove(&self.key);
         }
     }
+}
+
+/// Reads, verifies and screens on the calling thread. The load reads the file again rather than keep it in memory
+/// meanwhile: by its digest it is the same.
+fn screen(screening: &dyn Screening, source: &ModelSource, engine: &dyn Engine) -> Result<(), OpenError> {
+    let ModelSource { digest, specialization, file } = source;
+    let digest = *digest;
+    let bytes = read_verified(digest, file)?;
+    screening.screen(engine, digest, specialization, &bytes).map_err(|error| match error {
+        ScreenError::Refused(cause) => OpenError::Load { digest, cause },
+        ScreenError::Failed(cause) => OpenError::Check { digest, cause: Arc::new(cause) },
+    })
 }
 
 /// Reads, verifies and loads on the calling thread; an engine's panic is an error.

@@ -18,7 +18,10 @@ mod keyvalue;
 mod logs;
 mod metrics;
 mod node;
+mod passed;
 mod revision;
 mod routes;
+mod screening;
 
 pub use node::{Addresses, Config, run};
+pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};

@@ -24,6 +24,7 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
+use crate::screening::ChildProcess;
 use crate::{api, collect};
 
 /// How long idle sandboxes may take to end when the node stops.
@@ -46,6 +47,10 @@ pub struct Config {
     pub keep_revisions: usize,
     /// Threads for native inference; one per core if not given.
     pub kernel_threads: Option<usize>,
+    /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
+    pub model_check_memory_bytes: Option<u64>,
+    /// How long that check may take.
+    pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
 }
@@ -179,7 +184,12 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             None => KernelThreads::one_per_core(),
         }
         .context("kernel threads cannot be started")?;
-        let models = Arc::new(Models::new(Arc::new(TractEngine), Arc::new(threads)));
+        let (memory, time) = (config.model_check_memory_bytes, config.model_check_time);
+        let checked = config.data.join("checked");
+        let screening = ChildProcess::new(checked.clone(), memory, time)
+            .with_context(|| format!("passed checks of models cannot be kept in {}", checked.display()))?;
+        let models = Models::new(Arc::new(TractEngine), Arc::new(threads)).with_screening(Arc::new(screening));
+        let models = Arc::new(models);
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),
             compilations: 1,

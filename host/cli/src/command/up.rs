@@ -45,6 +45,18 @@ pub(crate) struct Up {
     /// Threads for inference [default: one per core]
     #[arg(long, env = "SPILLWAY_KERNEL_THREADS", value_name = "N")]
     kernel_threads: Option<usize>,
+    /// Memory that the check of a new model file may take [default: 2GiB, or eight times the file]
+    #[arg(long, env = "SPILLWAY_MODEL_CHECK_MEMORY", value_parser = parse_bytes, value_name = "SIZE")]
+    model_check_memory: Option<u64>,
+    /// How long the check of a new model file may take
+    #[arg(
+        long,
+        env = "SPILLWAY_MODEL_CHECK_TIME",
+        default_value = "60s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    model_check_time: Duration,
     /// How long calls in flight may take to end on shutdown
     #[arg(
         long,
@@ -89,6 +101,8 @@ impl Up {
             disk_budget_bytes: self.disk_budget,
             keep_revisions: self.keep_revisions,
             kernel_threads: self.kernel_threads,
+            model_check_memory_bytes: self.model_check_memory,
+            model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
         };
         let shutdown = shutdown_signal()?;

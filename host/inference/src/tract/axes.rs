@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, TDim};
+use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, SymbolScope, TDim};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid, ShapeFactoid};
 
 use super::explain;
@@ -29,6 +29,21 @@ impl Axes {
             types.push(axes.name_input(model, index, name)?);
         }
         Ok((axes, types))
+    }
+
+    /// Gives every free axis of `inputs` a symbol of its own.
+    pub(super) fn of(inputs: &[TensorType]) -> Self {
+        let scope = SymbolScope::default();
+        let mut axes = Self { symbols: Vec::new(), inputs: Vec::new() };
+        for input in inputs {
+            let slots = input.shape.iter().map(|length| match length {
+                Some(_) => None,
+                None => Some(axes.slot(&scope.new_with_prefix("free"))),
+            });
+            let slots = slots.collect();
+            axes.inputs.push(slots);
+        }
+        axes
     }
 
     fn name_input(&mut self, model: &mut InferenceModel, index: usize, name: String) -> Result<TensorType, LoadError> {

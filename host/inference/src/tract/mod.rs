@@ -9,6 +9,7 @@
 mod axes;
 mod graph;
 mod plan;
+mod tflite;
 
 use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
@@ -16,7 +17,8 @@ use tract_onnx::prelude::TractError;
 use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
 use axes::Axes;
 use graph::Graph;
-use plan::Plans;
+use plan::{Plans, Source};
+use tflite::Flat;
 
 /// ONNX models through `tract`, up to what tract 0.23 supports (operator sets 9 to 18, and most of later ones).
 ///
@@ -30,14 +32,39 @@ impl Engine for TractEngine {
         "tract"
     }
 
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+
     fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file_bytes = file.len();
+        if tflite::is_tflite(&file) {
+            return load_tflite(file, specialization);
+        }
         let Graph { mut model, input_names, outputs } = Graph::read(file)?;
         let _ = specialization; // helper H4
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
-        let (plans, outputs) = Plans::prepare(model, &axes, outputs)?;
+        let (plans, outputs) = Plans::prepare(Source::Onnx(Box::new(model)), &axes, outputs)?;
         Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
     }
+}
+
+/// The version in `Cargo.lock`, as a test asserts; tract itself does not say.
+const VERSION: &str = "0.23.9";
+
+fn load_tflite(file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
+    let file_bytes = file.len();
+    if let Some(name) = specialization.constants.keys().next() {
+        return Err(LoadError::Unsupported(format!(
+            "constants are for ONNX models; take `{name}` out of [models] and give it as an input"
+        )));
+    }
+    let (mut flat, outputs) = Flat::read(file)?;
+    flat.specialize(&specialization.shapes)?;
+    let inputs = flat.inputs.clone();
+    let axes = Axes::of(&inputs);
+    let (plans, outputs) = Plans::prepare(Source::Tflite(flat), &axes, outputs)?;
+    Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
 }
 
 struct TractModel {
