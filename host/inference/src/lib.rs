@@ -35,13 +35,13 @@ mod tensor;
 mod threads;
 mod tract;
 
-pub use spillway_types::DType;
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
 pub use models::{ModelSource, ModelStatus, Models, OpenError};
 pub use screening::{ScreenError, Screening};
+pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

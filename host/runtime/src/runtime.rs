@@ -173,6 +173,7 @@ impl Runtime {
             function: spec.id,
             limits: spec.manifest.limits,
             models,
+            threads: self.models.threads().clone(),
             config: spec.manifest.config,
             buckets: spec.manifest.capabilities.keyvalue,
             keyvalue: self.keyvalue.clone(),

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{
-    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType,
+    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor,
+    TensorType,
 };
 use spillway_types::{Digest, Specialization};
 use tempfile::TempDir;

@@ -53,7 +53,8 @@ impl SandboxState {
     fn push_outputs(&mut self, run: Run) -> Outputs {
         let mut handles = Vec::with_capacity(run.outputs.len());
         for tensor in run.outputs {
-            let pushed = self.charge_tensor(tensor.byte_length()).and_then(|charge| self.push_tensor(tensor, charge));
+            let pushed =
+                self.charge_tensor(tensor.byte_length()).and_then(|charge| self.push_tensor(tensor, Arc::new(charge)));
             match pushed {
                 Ok(handle) => handles.push(handle),
                 Err(refused) => {
@@ -70,18 +71,21 @@ impl SandboxState {
 impl Job {
     async fn run(self) -> Result<Run, Error> {
         let deadline: Option<Instant> = self.invocation.as_ref().map(|invocation| invocation.deadline);
-        let run = self.model.run(self.inputs, deadline).await.map_err(|cause| {
-            let message = cause.to_string();
-            match cause {
-                RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
-                RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
-                RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
-            }
-        })?;
+        let run = self.model.run(self.inputs, deadline).await.map_err(refused)?;
         if let Some(invocation) = &self.invocation {
             invocation.note_inference(run.queued, run.computed);
         }
         Ok(run)
+    }
+}
+
+/// An engine's refusal in the words of the interface.
+pub(super) fn refused(cause: RunError) -> Error {
+    let message = cause.to_string();
+    match cause {
+        RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
+        RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
+        RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
     }
 }
 

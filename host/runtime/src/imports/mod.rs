@@ -2,9 +2,11 @@
 
 mod config;
 mod inference;
+mod kernels;
 mod keyvalue;
 mod logging;
 mod models;
+mod operators;
 mod tensors;
 
 use wasmtime::Engine;
@@ -24,6 +26,7 @@ mod bindings {
             imports: {
                 "spillway:tensor/inference-blocking.open": store | async | trappable,
                 "spillway:tensor/inference-blocking.run": store | async | trappable,
+                "spillway:tensor/kernels-blocking.compute": store | async | trappable,
                 default: trappable,
             },
             with: {
@@ -33,7 +36,7 @@ mod bindings {
         });
     }
 
-    /// `spillway:tensor/inference`, for WASI 0.3 components only.
+    /// The asynchronous interfaces of `spillway:tensor`, for WASI 0.3 components only.
     #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod inference {
         wasmtime::component::bindgen!({
@@ -43,6 +46,7 @@ mod bindings {
             with: {
                 "spillway:tensor/tensors": super::tensor::spillway::tensor::tensors,
                 "spillway:tensor/models": super::tensor::spillway::tensor::models,
+                "spillway:tensor/operators": super::tensor::spillway::tensor::operators,
             },
         });
     }
@@ -90,6 +94,7 @@ pub(crate) fn linker(engine: &Engine, interface: Interface) -> wasmtime::Result<
     tensors::link_in_place(&mut linker)?;
     if interface == Interface::P3 {
         bindings::inference::spillway::tensor::inference::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+        bindings::inference::spillway::tensor::kernels::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }
     bindings::keyvalue::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     bindings::config::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;

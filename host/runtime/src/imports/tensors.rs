@@ -1,5 +1,7 @@
 //! `spillway:tensor/tensors`: tensors in host memory, charged to their sandbox.
 
+use std::sync::Arc;
+
 use spillway_inference::{DType, Tensor, byte_length};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -14,13 +16,18 @@ use crate::sandbox::SandboxState;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct HostTensor {
     pub(crate) tensor: Tensor,
-    _charge: TensorCharge,
+    /// Shared by the tensor's views, so that what they keep alive stays charged.
+    pub(crate) charge: Arc<TensorCharge>,
 }
 
 impl SandboxState {
     /// Gives the guest a handle of a tensor that has been charged already.
-    pub(super) fn push_tensor(&mut self, tensor: Tensor, charge: TensorCharge) -> Result<Resource<HostTensor>, Error> {
-        self.table.push(HostTensor { tensor, _charge: charge }).map_err(|_| {
+    pub(super) fn push_tensor(
+        &mut self,
+        tensor: Tensor,
+        charge: Arc<TensorCharge>,
+    ) -> Result<Resource<HostTensor>, Error> {
+        self.table.push(HostTensor { tensor, charge }).map_err(|_| {
             let most = crate::limits::HANDLES_MAX;
             error(
                 ErrorCode::OutOfMemory,
@@ -94,7 +101,7 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
             let made = checked(dtype, &shape, data.len()).and_then(|(dtype, shape, bytes)| {
                 let charge = store.data().charge_tensor(bytes)?;
                 let tensor = Tensor::from_bytes(dtype, &shape, data.as_le_slice(&store)).map_err(invalid)?;
-                store.data_mut().push_tensor(tensor, charge)
+                store.data_mut().push_tensor(tensor, Arc::new(charge))
             });
             Ok((made,))
         },
@@ -138,7 +145,7 @@ fn create(
     let (dtype, shape, bytes) = checked(dtype, shape, given)?;
     let charge = state.charge_tensor(bytes)?;
     let tensor = make(dtype, &shape).map_err(invalid)?;
-    state.push_tensor(tensor, charge)
+    state.push_tensor(tensor, Arc::new(charge))
 }
 
 /// Shape and length, before anything is charged or allocated.
