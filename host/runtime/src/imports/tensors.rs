@@ -125,7 +125,7 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
 }
 
 /// The tensor's own memory as `Bytes`: no copy until it is lowered into the guest.
-fn bytes_of(tensor: &Tensor) -> bytes::Bytes {
+pub(super) fn bytes_of(tensor: &Tensor) -> bytes::Bytes {
     struct Owner(Tensor);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
