@@ -71,9 +71,9 @@ async fn load(
     let opening = models.open_bytes(file);
     let opened = match deadline {
         None => opening.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), opening).await.map_err(|_| {
-            NnError::new(ErrorCode::Timeout, "the deadline passed before the model was loaded")
-        })?,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), opening)
+            .await
+            .map_err(|_| NnError::new(ErrorCode::Timeout, "the deadline passed before the model was loaded"))?,
     };
     let model = opened.map_err(|error: OpenError| NnError::from(error))?;
     drop(bytes_charge);
@@ -105,12 +105,7 @@ impl SandboxState {
 }
 
 impl Host for SandboxState {
-    async fn load(
-        &mut self,
-        _: Vec<Vec<u8>>,
-        _: GraphEncoding,
-        _: ExecutionTarget,
-    ) -> wasmtime::Result<Loaded<Graph>> {
+    async fn load(&mut self, _: Vec<Vec<u8>>, _: GraphEncoding, _: ExecutionTarget) -> wasmtime::Result<Loaded<Graph>> {
         // `link_in_place` replaces it: models are large, and this one would copy them before they are charged.
         self.hand_over(Err(NnError::new(ErrorCode::Unknown, "graph.load is not linked; this is a bug in Spillway")))
     }

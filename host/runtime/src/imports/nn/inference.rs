@@ -15,7 +15,11 @@ type Outputs = Result<Vec<Named>, Resource<NnError>>;
 
 impl SandboxState {
     /// Takes the inputs out of the table: the interface hands them over.
-    fn nn_inputs(&mut self, graph: &Graph, inputs: Vec<Named>) -> wasmtime::Result<Result<Vec<(String, Made)>, NnError>> {
+    fn nn_inputs(
+        &mut self,
+        graph: &Graph,
+        inputs: Vec<Named>,
+    ) -> wasmtime::Result<Result<Vec<(String, Made)>, NnError>> {
         let taken = inputs.into_iter().map(|(name, tensor)| Ok((name, self.table.delete(tensor)?)));
         let taken: Vec<(String, NnTensor)> = taken.collect::<wasmtime::Result<_>>()?;
         let declared = graph.model.inputs();
