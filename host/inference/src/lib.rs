@@ -24,13 +24,23 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+<<<<<<< HEAD
 pub mod check;
+=======
+mod element;
+>>>>>>> models
 mod engine;
 mod job;
 mod kernel;
+mod kernels;
+mod layout;
 mod model;
 mod models;
+<<<<<<< HEAD
 mod screening;
+=======
+mod shared_storage;
+>>>>>>> models
 mod tensor;
 mod threads;
 mod tract;

@@ -162,6 +162,11 @@ impl Models {
         }
     }
 
+    /// TEMP
+    pub async fn open_bytes(&self, _: Vec<u8>) -> Result<Arc<Model>, OpenError> {
+        Err(OpenError::Stopped)
+    }
+
     /// The loaded models, by digest.
     pub fn loaded(&self) -> Vec<ModelStatus> {
         let cache = lock(&self.cache);

@@ -46,7 +46,7 @@ impl SandboxState {
                 None => Arc::new(self.charge_tensor(kernel.result_bytes())?),
             };
             let scratch = self.charge_tensor(kernel.scratch_bytes())?;
-            Ok(Job { kernel, threads: self.grants.threads.clone(), deadline, charge, scratch })
+            Ok(Job { kernel, threads: self.grants.node_models.threads().clone(), deadline, charge, scratch })
         }))
     }
 

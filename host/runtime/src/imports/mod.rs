@@ -6,6 +6,7 @@ mod kernels;
 mod keyvalue;
 mod logging;
 mod models;
+mod nn;
 mod operators;
 mod tensors;
 
@@ -62,6 +63,27 @@ mod bindings {
         });
     }
 
+    /// `wasi:nn`.
+    #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated code")]
+    pub mod nn {
+        wasmtime::component::bindgen!({
+            path: "../../guest-sdk/wit",
+            world: "wasi:nn/ml",
+            imports: {
+                "wasi:nn/graph.load": async | trappable,
+                "wasi:nn/graph.load-by-name": async | trappable,
+                "wasi:nn/inference.[method]graph-execution-context.compute": store | async | trappable,
+                default: trappable,
+            },
+            with: {
+                "wasi:nn/tensor.tensor": crate::imports::nn::tensor::NnTensor,
+                "wasi:nn/graph.graph": crate::imports::nn::graph::Graph,
+                "wasi:nn/inference.graph-execution-context": crate::imports::nn::graph::ExecutionContext,
+                "wasi:nn/errors.error": crate::imports::nn::errors::NnError,
+            },
+        });
+    }
+
     /// `wasi:config`.
     #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod config {
@@ -96,6 +118,7 @@ pub(crate) fn linker(engine: &Engine, interface: Interface) -> wasmtime::Result<
         bindings::inference::spillway::tensor::inference::add_to_linker::<_, Own>(&mut linker, |state| state)?;
         bindings::inference::spillway::tensor::kernels::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }
+    nn::add_to_linker(&mut linker)?;
     bindings::keyvalue::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     bindings::config::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     bindings::logging::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;

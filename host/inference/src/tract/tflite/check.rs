@@ -96,10 +96,6 @@ fn check_tensor(model: &Model<'_>, tensor: &FlatTensor<'_>) -> Result<(), LoadEr
     if tensor.buffer() as usize >= buffers.len().max(1) {
         return refuse(format!("tensor `{name}` is in buffer {}, and there are {}", tensor.buffer(), buffers.len()));
     }
-    let buffer = (tensor.buffer() != 0).then(|| buffers.get(tensor.buffer() as usize));
-    if buffer.is_some_and(|buffer| buffer.offset() > 1 || buffer.size() > 1) {
-        return unsupported(format!("tensor `{name}` lies behind the model; save a model under 2 GB"));
-    }
     let held = constant(model, tensor).map(|data| data.len());
     if held.is_some_and(|held| held != bytes) {
         let held = held.unwrap_or_default();

@@ -109,7 +109,8 @@ fn blame(file: &[u8], cause: &TractError) -> TractError {
         let model = root_as_model(file).ok()?;
         let graph = main_graph(&model)?;
         let code = model.operator_codes()?;
-        let operator = (number("opcode_index:")? < code.len()).then(|| code.get(number("opcode_index:")?))?;
+        let index = number("opcode_index:").filter(|index| *index < code.len())?;
+        let operator = code.get(index);
         let output = number("outputs: Some([").or_else(|| number("outputs: Some(\n"));
         let tensors = graph.tensors()?;
         let place = output.filter(|id| *id < tensors.len()).map(|id| format!(" that computes `{}`", name(&tensors.get(id))));

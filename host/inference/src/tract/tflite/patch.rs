@@ -9,6 +9,16 @@ use super::check::{constant, is_half_weight};
 use super::main_graph;
 use crate::LoadError;
 
+/// Where a field of a table lies in the file; `None` where the table leaves it out. A macro, because tables have a type of
+/// a crate that tract uses and we do not.
+macro_rules! field {
+    ($table:expr, $field:expr) => {{
+        let table = $table;
+        let offset = usize::from(table.vtable().get($field));
+        (offset != 0).then(|| table.loc() + offset)
+    }};
+}
+
 /// A copy of `file` in which the tensors have these shapes.
 pub(super) fn with_shapes(file: &[u8], shapes: &[(usize, Vec<usize>)]) -> TractResult<Vec<u8>> {
     let mut patched = file.to_vec();
@@ -23,7 +33,7 @@ pub(super) fn with_shapes(file: &[u8], shapes: &[(usize, Vec<usize>)]) -> TractR
         for length in shape {
             vector.extend(i32::try_from(*length).context("an axis is longer than TFLite knows")?.to_le_bytes());
         }
-        let field = field(&tensor._tab, FlatTensor::VT_SHAPE).context("a tensor without a shape")?;
+        let field = field!(&tensor._tab, FlatTensor::VT_SHAPE).context("a tensor without a shape")?;
         point(&mut patched, field, &vector)?;
     }
     Ok(patched)
@@ -59,8 +69,8 @@ fn try_widen(file: Vec<u8>) -> TractResult<Vec<u8>> {
         let mut vector = (2 * 2 * halves.len() as u32).to_le_bytes().to_vec();
         vector.extend(halves.flat_map(|two| f16::from_le_bytes([two[0], two[1]]).to_f32().to_le_bytes()));
         let buffer = model.buffers().context("no buffers")?.get(tensor.buffer() as usize);
-        point(&mut patched, field(&buffer._tab, Buffer::VT_DATA).context("no data")?, &vector)?;
-        let kind = field(&tensor._tab, FlatTensor::VT_TYPE_).context("a type by default")?;
+        point(&mut patched, field!(&buffer._tab, Buffer::VT_DATA).context("no data")?, &vector)?;
+        let kind = field!(&tensor._tab, FlatTensor::VT_TYPE_).context("a type by default")?;
         patched[kind] = TensorType::FLOAT32.0 as u8;
     }
     for tensor in tensors.iter().filter(|tensor| tensor.type_() == TensorType::FLOAT16) {
@@ -68,14 +78,14 @@ fn try_widen(file: Vec<u8>) -> TractResult<Vec<u8>> {
         ensure!(is_weight || !done.contains(&tensor.buffer()), "a weight is also read as float16");
     }
     for operator in operators {
-        let inputs = field(&operator._tab, Operator::VT_INPUTS).context("no inputs")?;
+        let inputs = field!(&operator._tab, Operator::VT_INPUTS).context("no inputs")?;
         for (index, id) in operator.inputs().into_iter().flatten().enumerate() {
             if let Some(weight) = weights.get(&id) {
                 put(&mut patched, element(&file, inputs, index), &weight.to_le_bytes());
             }
         }
     }
-    let vector = field(&graph._tab, SubGraph::VT_OPERATORS).context("no operators")?;
+    let vector = field!(&graph._tab, SubGraph::VT_OPERATORS).context("no operators")?;
     let kept: Vec<_> = operators.iter().zip(widening).filter(|(_, widens)| !widens).map(|(kept, _)| kept).collect();
     for (index, operator) in kept.iter().enumerate() {
         let at = element(&file, vector, index);
@@ -89,16 +99,6 @@ fn try_widen(file: Vec<u8>) -> TractResult<Vec<u8>> {
 fn first(vector: Option<impl IntoIterator<Item = i32>>) -> TractResult<i32> {
     vector.and_then(|vector| vector.into_iter().next()).context("an empty list")
 }
-
-/// Where a field of a table lies in the file; `None` where the table leaves it out.
-macro_rules! field_of {
-    ($table:expr, $field:expr) => {{
-        let table = $table;
-        let offset = usize::from(table.vtable().get($field));
-        (offset != 0).then(|| table.loc() + offset)
-    }};
-}
-use field_of as field;
 
 /// Appends a vector, its length first, and lets the offset at `field` point to it.
 fn point(file: &mut Vec<u8>, field: usize, vector: &[u8]) -> TractResult<()> {
