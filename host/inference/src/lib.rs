@@ -24,11 +24,8 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
-<<<<<<< HEAD
 pub mod check;
-=======
 mod element;
->>>>>>> models
 mod engine;
 mod job;
 mod kernel;
@@ -36,11 +33,8 @@ mod kernels;
 mod layout;
 mod model;
 mod models;
-<<<<<<< HEAD
 mod screening;
-=======
 mod shared_storage;
->>>>>>> models
 mod tensor;
 mod threads;
 mod tract;
