@@ -37,6 +37,20 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// Memory that the model occupies, in bytes; an estimate.
     fn memory_bytes(&self) -> usize;
 
+    /// As [`run`](Self::run), if that takes at most `limit_bytes` beside the inputs. An engine that cannot tell runs.
+    ///
+    /// # Errors
+    /// Also [`RunError::TooMuchMemory`].
+    fn run_within(
+        &self,
+        inputs: Vec<Tensor>,
+        stop: &dyn Fn() -> bool,
+        limit_bytes: u64,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let _ = limit_bytes;
+        self.run(inputs, stop)
+    }
+
     /// Computes the outputs on the calling thread. `inputs` stand in the model's order and fit
     /// [`inputs`](Self::inputs). Asks `stop` between graph nodes, and gives up where it says so. May panic: the caller
     /// contains it.
@@ -124,6 +138,19 @@ pub enum RunError {
     /// The deadline passed before or while computing.
     #[error("the deadline passed before the model had finished")]
     DeadlineExceeded,
+    /// The run would take more memory than the node gives one.
+    #[error(
+        "the run takes {} beside its inputs, and the node gives one run {}; give smaller inputs, or start the node with a \
+         larger --run-memory",
+        format_bytes(*needed_bytes),
+        format_bytes(*limit_bytes)
+    )]
+    TooMuchMemory {
+        /// What it would take.
+        needed_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// The engine failed on inputs that fit.
     #[error("the engine failed: {0}")]
     EngineFailed(String),

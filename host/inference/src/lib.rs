@@ -7,6 +7,7 @@
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
 //! | `models` | [`Models`]: loads each digest once per node |
+//! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
 //! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
 //!
@@ -33,6 +34,7 @@ mod kernels;
 mod layout;
 mod model;
 mod models;
+mod run_memory;
 mod screening;
 mod shared_storage;
 mod tensor;
@@ -44,6 +46,7 @@ pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
 pub use models::{ModelSource, ModelStatus, Models, OpenError};
+pub use run_memory::RunMemory;
 pub use screening::{ScreenError, Screening};
 pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};

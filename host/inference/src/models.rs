@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use spillway_types::{Digest, Specialization};
 use tokio::sync::watch;
 
@@ -319,9 +321,17 @@ fn load(source: &ModelSource, engine: &dyn Engine, threads: Arc<KernelThreads>) 
 fn read_verified(expected: Digest, file: &Path) -> Result<Vec<u8>, OpenError> {
     let failed = |cause| OpenError::Read { digest: expected, cause: Arc::new(cause) };
     let mut bytes = Vec::new();
-    File::open(file).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(failed)?;
+    open_regular(file).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(failed)?;
     let found = Digest::of(&bytes);
     if found == expected { Ok(bytes) } else { Err(OpenError::WrongDigest { expected, found }) }
+}
+
+/// Follows no link and opens no device or pipe: a node puts plain files under its digests, and nothing else.
+fn open_regular(path: &Path) -> io::Result<File> {
+    // Nonblocking, or a pipe that nobody writes to would hold this thread. Plain files do not care.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn lock(cache: &Cache) -> MutexGuard<'_, HashMap<ModelKey, Entry>> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
-use spillway_inference::{KernelThreads, Models, TractEngine};
+use spillway_inference::{KernelThreads, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_types::FunctionId;
 use tokio::sync::{Notify, Semaphore};
@@ -47,6 +47,8 @@ pub struct Config {
     pub keep_revisions: usize,
     /// Threads for native inference; one per core if not given.
     pub kernel_threads: Option<usize>,
+    /// Memory that one run of a model may take beside its inputs.
+    pub run_memory_bytes: u64,
     /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
     pub model_check_memory_bytes: Option<u64>,
     /// How long that check may take.
@@ -188,7 +190,8 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
         let checked = config.data.join("checked");
         let screening = ChildProcess::new(checked.clone(), memory, time)
             .with_context(|| format!("passed checks of models cannot be kept in {}", checked.display()))?;
-        let models = Models::new(Arc::new(TractEngine), Arc::new(threads)).with_screening(Arc::new(screening));
+        let models = Models::new(Arc::new(RunMemory::new(TractEngine, config.run_memory_bytes)), Arc::new(threads))
+            .with_screening(Arc::new(screening));
         let models = Arc::new(models);
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),

@@ -148,22 +148,28 @@ fn read(stream: Option<impl Read>, _open: mpsc::Sender<()>) -> Vec<u8> {
     kept
 }
 
-fn judge(ended: &Ended, limits: CheckLimits) -> Result<(), LoadError> {
+fn judge(ended: &Ended, limits: CheckLimits) -> Result<(), ScreenError> {
     if let Some(answer) = check::answer(&ended.said) {
-        return answer;
+        return Ok(answer?);
     }
     let signal = ended.status.signal();
     if ended.is_late || signal == Some(Signal::XCPU.as_raw()) {
-        return Err(LoadError::TooSlow { limit: limits.time });
+        return Err(LoadError::TooSlow { limit: limits.time }.into());
     }
     let complaint = String::from_utf8_lossy(&ended.complained);
     // The words of Rust's standard library and of tract, which a test of each holds them to.
     if complaint.contains("memory allocation of") || complaint.contains("failed to allocate") {
-        return Err(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes });
+        return Err(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes }.into());
     }
     if complaint.contains("overflowed its stack") {
-        return Err(LoadError::Crashed("its graph is nested too deeply (the engine ran out of stack)".into()));
+        let cause = "its graph is nested too deeply (the engine ran out of stack)";
+        return Err(LoadError::Crashed(cause.into()).into());
     }
     let last: String = complaint.lines().last().unwrap_or_default().chars().take(200).collect();
-    Err(LoadError::Crashed(format!("the process that tried it ended with {} {last}", ended.status).trim_end().into()))
+    if ended.status.code() == Some(1) {
+        // What `check_model` returns: it could not do its work.
+        return Err(io::Error::other(last).into());
+    }
+    let how = format!("the process that tried it ended with {} {last}", ended.status);
+    Err(LoadError::Crashed(how.trim_end().into()).into())
 }

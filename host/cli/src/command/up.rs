@@ -45,6 +45,9 @@ pub(crate) struct Up {
     /// Threads for inference [default: one per core]
     #[arg(long, env = "SPILLWAY_KERNEL_THREADS", value_name = "N")]
     kernel_threads: Option<usize>,
+    /// Memory that one run of a model may take beside its inputs
+    #[arg(long, env = "SPILLWAY_RUN_MEMORY", default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    run_memory: u64,
     /// Memory that the check of a new model file may take [default: 2GiB, or eight times the file]
     #[arg(long, env = "SPILLWAY_MODEL_CHECK_MEMORY", value_parser = parse_bytes, value_name = "SIZE")]
     model_check_memory: Option<u64>,
@@ -101,6 +104,7 @@ impl Up {
             disk_budget_bytes: self.disk_budget,
             keep_revisions: self.keep_revisions,
             kernel_threads: self.kernel_threads,
+            run_memory_bytes: self.run_memory,
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, SymbolScope, TDim};
+use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, SymbolScope, SymbolValues, TDim};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid, ShapeFactoid};
 
 use super::explain;
@@ -112,6 +112,12 @@ impl Axes {
     pub(super) fn guess(&self, batch: usize, other: usize) -> Vec<usize> {
         let is_first = |slot| self.inputs.iter().any(|slots| slots.first() == Some(&Some(slot)));
         (0..self.symbols.len()).map(|slot| if is_first(slot) { batch } else { other }).collect()
+    }
+
+    /// As [`substitutions`](Self::substitutions), for looking lengths up.
+    pub(super) fn values(&self, lengths: &[usize]) -> SymbolValues {
+        let known = self.symbols.iter().zip(lengths);
+        known.fold(SymbolValues::default(), |values, (symbol, length)| values.with(symbol, *length as i64))
     }
 
     /// The symbols with their `lengths`, as tract substitutes them.

@@ -3,11 +3,15 @@
 //! | stage | what it does |
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
+//! | `claims` | refuses shapes and sizes that do not hold, and weights in other files |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
+//! | `memory` | refuses a run that would take too much memory |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 
 mod axes;
+mod claims;
 mod graph;
+mod memory;
 mod plan;
 mod tflite;
 
@@ -89,9 +93,19 @@ impl LoadedModel for TractModel {
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
+        self.run_within(inputs, stop, u64::MAX)
+    }
+
+    fn run_within(
+        &self,
+        inputs: Vec<Tensor>,
+        stop: &dyn Fn() -> bool,
+        limit_bytes: u64,
+    ) -> Result<Vec<Tensor>, RunError> {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
         let plan = self.plans.find_or_make(&self.axes, &lengths)?;
-        plan::run(&plan, inputs, stop)
+        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes)?;
+        plan::run(&plan, inputs, stop, limit_bytes)
     }
 }
 

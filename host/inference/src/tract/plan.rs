@@ -11,7 +11,7 @@ use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::SpecialOps;
 
 use super::axes::Axes;
-use super::explain;
+use super::{explain, memory};
 use super::graph::DeclaredOutput;
 use super::tflite::Flat;
 use crate::job::contain;
@@ -26,7 +26,7 @@ const KEPT_SHAPES: usize = 4;
 /// halve five or six times; and an even number for models that split their first axis.
 const TRIALS: [(usize, usize); 3] = [(1, 1), (1, 320), (64, 64)];
 
-type Plan = Arc<TypedRunnableModel>;
+pub(super) type Plan = Arc<TypedRunnableModel>;
 
 /// The plans of one model.
 pub(super) enum Plans {
@@ -119,7 +119,12 @@ impl Plans {
 }
 
 /// Runs `plan` on the calling thread, asking `stop` before every node.
-pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
+pub(super) fn run(
+    plan: &Plan,
+    inputs: Vec<Tensor>,
+    stop: &dyn Fn() -> bool,
+    limit_bytes: u64,
+) -> Result<Vec<Tensor>, RunError> {
     let given = inputs.into_iter().enumerate().map(|(index, tensor)| {
         let elements = tensor.elements();
         let planned = plan.model().input_fact(index).map_or(elements.datum_type(), |fact| fact.datum_type);
@@ -128,7 +133,11 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> 
     let inputs = given.collect();
     let outputs = plan.spawn().and_then(|mut state| {
         state.run_plan_with_eval(inputs, |context, state, node, inputs| {
-            if stop() { Err(TractError::new(Stopped)) } else { eval(context, state, node, inputs) }
+            if stop() {
+                return Err(TractError::new(Stopped));
+            }
+            memory::admit(node, context.symbols, &inputs, limit_bytes).map_err(TractError::new)?;
+            eval(context, state, node, inputs)
         })
     });
     match outputs {
@@ -141,7 +150,10 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> 
             outputs.collect::<Result<_, _>>().map_err(RunError::EngineFailed)
         }
         Err(error) if error.is::<Stopped>() => Err(RunError::DeadlineExceeded),
-        Err(error) => Err(RunError::EngineFailed(explain(&error))),
+        Err(error) => Err(match error.downcast_ref::<RunError>() {
+            Some(refused) => refused.clone(),
+            None => RunError::EngineFailed(explain(&error)),
+        }),
     }
 }
 

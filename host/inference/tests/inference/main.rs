@@ -2,6 +2,8 @@
 
 mod cache;
 mod fake;
+mod hostile;
 mod onnx;
 mod runs;
+mod tflite;
 mod threads;

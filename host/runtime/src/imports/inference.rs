@@ -90,6 +90,7 @@ pub(super) fn refused(cause: RunError) -> Error {
     match cause {
         RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
         RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
+        RunError::TooMuchMemory { .. } => error(ErrorCode::OutOfMemory, message),
         RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
     }
 }

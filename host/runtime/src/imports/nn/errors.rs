@@ -35,6 +35,7 @@ impl From<RunError> for NnError {
         let code = match &error {
             RunError::InvalidArgument(_) => ErrorCode::InvalidArgument,
             RunError::DeadlineExceeded => ErrorCode::Timeout,
+            RunError::TooMuchMemory { .. } => ErrorCode::TooLarge,
             RunError::EngineFailed(_) => ErrorCode::RuntimeError,
         };
         Self::new(code, error.to_string())
