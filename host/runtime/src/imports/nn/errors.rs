@@ -47,7 +47,11 @@ impl From<OpenError> for NnError {
         let code = match &error {
             OpenError::Load { cause: LoadError::NotAModel(_), .. } => ErrorCode::InvalidEncoding,
             OpenError::Load { cause: LoadError::Unsupported(_), .. } => ErrorCode::UnsupportedOperation,
-            OpenError::Read { .. }
+            OpenError::Load { cause: LoadError::TooMuchMemory { .. }, .. } => ErrorCode::TooLarge,
+            OpenError::Load { cause: LoadError::TooSlow { .. }, .. } => ErrorCode::Timeout,
+            OpenError::Load { cause: LoadError::Crashed(_), .. } => ErrorCode::RuntimeError,
+            OpenError::Check { .. }
+            | OpenError::Read { .. }
             | OpenError::WrongDigest { .. }
             | OpenError::EngineFailed { .. }
             | OpenError::Stopped => ErrorCode::RuntimeError,
