@@ -57,11 +57,8 @@ pub fn ask(
     specialization: &Specialization,
     file: &[u8],
 ) -> io::Result<()> {
-    let request = Request {
-        engine: engine.name().into(),
-        specialization: specialization.clone(),
-        file_bytes: file.len(),
-    };
+    let request =
+        Request { engine: engine.name().into(), specialization: specialization.clone(), file_bytes: file.len() };
     serde_json::to_writer(&mut stream, &request)?;
     stream.write_all(b"\n")?;
     stream.write_all(file)?;
@@ -81,12 +78,7 @@ pub fn answer(line: &[u8]) -> Option<Result<(), LoadError>> {
 ///
 /// # Errors
 /// When the limits cannot be set, or a stream fails.
-pub fn run(
-    engines: &[&dyn Engine],
-    limits: CheckLimits,
-    input: impl Read,
-    mut output: impl Write,
-) -> io::Result<()> {
+pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut output: impl Write) -> io::Result<()> {
     confine(limits)?;
     let mut input = BufReader::new(input);
     let mut line = Vec::new();
@@ -106,11 +98,12 @@ pub fn run(
     })?;
     let verdict = match outcome {
         Ok(Ok(())) => Verdict::Loads,
-        Ok(Err(error)) => Verdict::Refused(error),
-        // tract checks its allocations and panics; everybody else's failing allocations end the process.
-        Err(panic) if panic.contains("failed to allocate") => {
+        // tract checks its allocations and panics, and where it plans the panic is an error by now; everybody else's failing
+        // allocations end the process.
+        Ok(Err(LoadError::Unsupported(text))) | Err(text) if text.contains("failed to allocate Layout") => {
             Verdict::Refused(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes })
         }
+        Ok(Err(error)) => Verdict::Refused(error),
         Err(panic) => Verdict::Refused(LoadError::Crashed(panic.chars().take(400).collect())),
     };
     serde_json::to_writer(&mut output, &verdict)?;

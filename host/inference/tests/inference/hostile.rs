@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
 use spillway_inference::{
-    Engine, LoadError, ModelSource, Models, OpenError, ScreenError, Screening, TractEngine,
+    DType, Engine, LoadError, ModelSource, Models, OpenError, RunError, RunMemory, ScreenError, Screening, Tensor,
+    TractEngine,
 };
 use spillway_types::{Digest, Specialization};
 
@@ -72,6 +73,48 @@ fn graphs_that_are_none_are_refused() {
     assert!(message.starts_with("not supported") && message.contains("Loop detected"), "{message}");
 }
 
+/// What a model of `data/hostile` says to `input`, when a run may take `limit` bytes.
+fn run(name: &str, input: Tensor, limit: u64) -> Result<Vec<Tensor>, RunError> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hostile").join(name).with_extension("onnx");
+    let engine = RunMemory::new(TractEngine, limit);
+    let model = engine.load(std::fs::read(path).unwrap(), &Specialization::default()).unwrap();
+    model.run(vec![input], &|| false)
+}
+
+#[test]
+fn a_run_whose_shapes_ask_for_too_much_is_refused_before_it_takes_it() {
+    let image = Tensor::from_bytes(DType::Float32, &[1, 1, 8, 8], &[0; 256]).unwrap();
+    // 8 million times 8 million pixels of 4 bytes.
+    match run("resize", image, 1 << 30).unwrap_err() {
+        RunError::TooMuchMemory { needed_bytes, limit_bytes } => {
+            assert!(needed_bytes >= 256_000_000_000_000, "{needed_bytes}");
+            assert_eq!(limit_bytes, 1 << 30);
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_run_whose_values_ask_for_too_much_is_refused_when_the_values_are_known() {
+    let n = |n: i64| Tensor::from_bytes(DType::Int64, &[1], &n.to_le_bytes()).unwrap();
+    assert_eq!(run("grow", n(100), 1 << 20).unwrap()[0].shape(), [100]);
+    let error = run("grow", n(1 << 40), 1 << 20).unwrap_err();
+    assert!(matches!(error, RunError::TooMuchMemory { .. }), "{error}");
+    assert!(error.to_string().contains("4.0 TiB") && error.to_string().contains("--run-memory"), "{error}");
+}
+
+#[test]
+fn a_run_within_its_memory_is_not_disturbed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dense.onnx");
+    let load =
+        |limit| RunMemory::new(TractEngine, limit).load(std::fs::read(&path).unwrap(), &Specialization::default());
+    let input = |rows: usize| vec![Tensor::from_bytes(DType::Float32, &[rows, 3], &vec![0; 12 * rows]).unwrap()];
+    let model = load(64 << 10).unwrap();
+    assert!(model.run(input(1000), &|| false).is_ok());
+    // Two results of two columns are alive at once, 16 bytes a row.
+    assert!(matches!(model.run(input(100_000), &|| false), Err(RunError::TooMuchMemory { .. })));
+}
+
 /// Refuses what it is told to, and notes what it saw.
 #[derive(Default)]
 struct Doorkeeper {
@@ -80,13 +123,7 @@ struct Doorkeeper {
 }
 
 impl Screening for Doorkeeper {
-    fn screen(
-        &self,
-        engine: &dyn Engine,
-        digest: Digest,
-        _: &Specialization,
-        file: &[u8],
-    ) -> Result<(), ScreenError> {
+    fn screen(&self, engine: &dyn Engine, digest: Digest, _: &Specialization, file: &[u8]) -> Result<(), ScreenError> {
         assert_eq!(engine.name(), "fake");
         self.seen.lock().unwrap().push((digest, file.to_vec()));
         match &self.refuses {
