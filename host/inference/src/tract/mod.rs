@@ -118,3 +118,15 @@ fn explain(error: &TractError) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../../Cargo.lock");
+        for name in ["tract-core", "tract-onnx", "tract-tflite"] {
+            let entry = format!("name = \"{name}\"\nversion = \"{}\"", super::VERSION);
+            assert!(lock.contains(&entry), "{name} is of another version; write it into VERSION");
+        }
+    }
+}
