@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use spillway_inference::{
-    DType, Engine, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType, TractEngine,
+    DType, Engine, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType,
+    TractEngine,
 };
 use spillway_types::{Digest, Specialization};
 

@@ -75,7 +75,7 @@ impl Job {
             match cause {
                 RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
                 RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
-                RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
+                RunError::EngineFailed(_) | RunError::LoadFailed(_) => error(ErrorCode::EngineFailed, message),
             }
         })?;
         if let Some(invocation) = &self.invocation {
