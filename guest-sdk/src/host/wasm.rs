@@ -4,8 +4,8 @@ use log::Level;
 
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
-use crate::wasi::bindings::spillway::tensor::tensors::ErrorCode as Code;
 pub(crate) use crate::wasi::bindings::spillway::tensor::operators;
+use crate::wasi::bindings::spillway::tensor::tensors::ErrorCode as Code;
 use crate::wasi::bindings::spillway::tensor::{inference, kernels, models, tensors};
 use crate::wasi::bindings::wasi::config::store as config_store;
 use crate::wasi::bindings::wasi::keyvalue::{atomics, store};

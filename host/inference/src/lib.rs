@@ -24,11 +24,15 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+mod element;
 mod engine;
 mod job;
 mod kernel;
+mod kernels;
+mod layout;
 mod model;
 mod models;
+mod shared_storage;
 mod tensor;
 mod threads;
 mod tract;

@@ -94,7 +94,7 @@ pub enum PrepareError {
         exports: Vec<String>,
     },
     /// It imports what no sandbox is linked with.
-    #[error("the component imports {}; this node offers WASI 0.2 and 0.3, wasi:http, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1, wasi:logging@0.1.0-draft and spillway:tensor@0.1.0", imports.join(", "))]
+    #[error("the component imports {}; this node offers WASI 0.2 and 0.3, wasi:http, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1, wasi:logging@0.1.0-draft, wasi:nn@0.2.0-rc-2024-10-28 and spillway:tensor@0.1.0", imports.join(", "))]
     UnknownImports {
         /// Their names.
         imports: Vec<String>,
@@ -173,6 +173,7 @@ impl Runtime {
             function: spec.id,
             limits: spec.manifest.limits,
             models,
+            node_models: self.models.clone(),
             config: spec.manifest.config,
             buckets: spec.manifest.capabilities.keyvalue,
             keyvalue: self.keyvalue.clone(),

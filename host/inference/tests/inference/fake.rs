@@ -98,7 +98,7 @@ impl LoadedModel for FakeModel {
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         match self.word.as_str() {
-            "run-panics" if inputs[0].as_bytes() == [13] => panic!("the kernel broke"),
+            "run-panics" if inputs[0].as_bytes().unwrap() == [13] => panic!("the kernel broke"),
             "gated-run" => {
                 self.gated_runs.fetch_add(1, SeqCst);
                 self.run_gate.pass();

@@ -26,7 +26,7 @@ async fn an_idle_model_leaves_memory_and_its_next_run_loads_it_again() {
     let model = bench.open("echo").await.unwrap();
     eventually(|| bench.models.loaded().is_empty()).await;
     assert_eq!((model.memory_bytes(), model.inputs()[0].name.as_str()), (0, "x"));
-    assert_eq!(model.run(x(1), None).await.unwrap().outputs[0].as_bytes(), [1]);
+    assert_eq!(model.run(x(1), None).await.unwrap().outputs[0].as_bytes().unwrap(), [1]);
     eventually(|| bench.models.loaded().is_empty()).await;
     assert_eq!((bench.loads(), model.runs()), (2, 1));
     assert_eq!(bench.models.counts().unloads(UnloadReason::Idle), 2);
@@ -88,7 +88,7 @@ async fn a_hundred_runs_of_an_unloaded_model_load_it_once() {
         bench.engine.gate.open();
     });
     for (byte, run) in (0..).zip(runs) {
-        assert_eq!(run.unwrap().outputs[0].as_bytes(), [byte]);
+        assert_eq!(run.unwrap().outputs[0].as_bytes().unwrap(), [byte]);
     }
     assert_eq!((bench.loads(), model.runs()), (2, 100));
 }
@@ -112,7 +112,7 @@ async fn a_thread_that_blocks_loads_again_too() {
     let bench = Bench::new(1);
     let model = bench.open("echo").await.unwrap();
     bench.models.unload(model.digest());
-    assert_eq!(model.run_blocking(x(3), None).unwrap().outputs[0].as_bytes(), [3]);
+    assert_eq!(model.run_blocking(x(3), None).unwrap().outputs[0].as_bytes().unwrap(), [3]);
     assert_eq!(bench.loads(), 2);
 }
 
@@ -161,7 +161,7 @@ async fn hundreds_of_runs_beside_a_storm_of_unloading_all_get_their_own_answer()
         tokio::spawn(async move {
             let byte = (index % 256) as u8;
             let run = model.run(x(byte), Some(Instant::now() + Duration::from_secs(60))).await;
-            assert_eq!(run.unwrap().outputs[0].as_bytes(), [byte]);
+            assert_eq!(run.unwrap().outputs[0].as_bytes().unwrap(), [byte]);
         })
     });
     let runs = join_all(runs).await;
@@ -188,7 +188,7 @@ async fn a_model_from_bytes_stays_as_long_as_it_is_held_and_no_longer() {
     assert!(tended.await.is_err());
     let _other = bench.open("other").await.unwrap();
     assert_eq!(bench.models.unload(first.digest()), Unloaded::InUse);
-    assert_eq!(first.run(x(2), None).await.unwrap().outputs[0].as_bytes(), [2]);
+    assert_eq!(first.run(x(2), None).await.unwrap().outputs[0].as_bytes().unwrap(), [2]);
     assert_eq!(bench.engine.loads.load(SeqCst), 2);
     drop(first);
     assert_eq!(bench.models.counts().unloads(UnloadReason::Released), 0);

@@ -69,7 +69,7 @@ async fn what_runs_stays_until_it_has_ended_and_then_makes_room() {
     bench.open("echo").await.unwrap();
     assert_eq!(in_memory(&bench, &["gated-run", "echo"]), ["gated-run", "echo"], "more than the budget, for now");
     bench.engine.run_gate.open();
-    assert_eq!(run.await.unwrap().unwrap().outputs[0].as_bytes(), [7]);
+    assert_eq!(run.await.unwrap().unwrap().outputs[0].as_bytes().unwrap(), [7]);
     assert_eq!(in_memory(&bench, &["gated-run", "echo"]), ["gated-run"], "it was used last");
 }
 

@@ -72,10 +72,7 @@ impl Node {
     }
 
     /// Digest and file of each model that the manifest grants, all of which must be here.
-    pub(super) fn granted_models(
-        &self,
-        manifest: &Manifest,
-    ) -> Result<BTreeMap<ModelName, ModelSource>, Problem> {
+    pub(super) fn granted_models(&self, manifest: &Manifest) -> Result<BTreeMap<ModelName, ModelSource>, Problem> {
         let blobs = self.store.blobs();
         let mut granted = BTreeMap::new();
         let (mut errors, mut missing) = (Vec::new(), Vec::new());

@@ -252,7 +252,11 @@ keyvalue = ["default"]
     fn a_bundle_manifest_reads_back_as_it_was_written() {
         let mut manifest = Manifest::parse(GOOD, Origin::Source).unwrap();
         for grant in manifest.models.values_mut() {
-            *grant = ModelGrant { digest: Some(Digest::of(b"model")), path: None, specialization: Specialization::default() };
+            *grant = ModelGrant {
+                digest: Some(Digest::of(b"model")),
+                path: None,
+                specialization: Specialization::default(),
+            };
         }
         let text = manifest.to_bundle_toml();
         assert_eq!(Manifest::parse(&text, Origin::Bundle).unwrap_or_else(|e| panic!("{e}\n{text}")), manifest);
