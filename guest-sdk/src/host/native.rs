@@ -199,7 +199,7 @@ impl From<inference::RunError> for HostError {
         let code = match error {
             inference::RunError::InvalidArgument(_) => HostErrorCode::InvalidArgument,
             inference::RunError::DeadlineExceeded => HostErrorCode::DeadlineExceeded,
-            inference::RunError::EngineFailed(_) => HostErrorCode::Failed,
+            inference::RunError::EngineFailed(_) | inference::RunError::LoadFailed(_) => HostErrorCode::Failed,
         };
         Self::new(code, error.to_string())
     }

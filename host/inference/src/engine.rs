@@ -96,6 +96,9 @@ pub enum RunError {
     /// The deadline passed before or while computing.
     #[error("the deadline passed before the model had finished")]
     DeadlineExceeded,
+    /// The model had been unloaded and cannot be loaded again; the next run tries anew.
+    #[error("the model is not in memory and cannot be loaded again: {0}")]
+    LoadFailed(String),
     /// The engine failed on inputs that fit.
     #[error("the engine failed: {0}")]
     EngineFailed(String),

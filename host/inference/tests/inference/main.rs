@@ -2,6 +2,8 @@
 
 mod cache;
 mod fake;
+mod lifecycle;
 mod onnx;
+mod pressure;
 mod runs;
 mod threads;

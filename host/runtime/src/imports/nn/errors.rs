@@ -35,7 +35,7 @@ impl From<RunError> for NnError {
         let code = match &error {
             RunError::InvalidArgument(_) => ErrorCode::InvalidArgument,
             RunError::DeadlineExceeded => ErrorCode::Timeout,
-            RunError::EngineFailed(_) => ErrorCode::RuntimeError,
+            RunError::EngineFailed(_) | RunError::LoadFailed(_) => ErrorCode::RuntimeError,
         };
         Self::new(code, error.to_string())
     }
@@ -46,6 +46,7 @@ impl From<OpenError> for NnError {
         let code = match &error {
             OpenError::Load { cause: LoadError::NotAModel(_), .. } => ErrorCode::InvalidEncoding,
             OpenError::Load { cause: LoadError::Unsupported(_), .. } => ErrorCode::UnsupportedOperation,
+            OpenError::TooLarge { .. } => ErrorCode::TooLarge,
             OpenError::Read { .. }
             | OpenError::WrongDigest { .. }
             | OpenError::EngineFailed { .. }
