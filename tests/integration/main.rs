@@ -35,6 +35,7 @@ mod docs;
 mod faults;
 mod foreign;
 mod hangups;
+mod hostile_models;
 mod layers;
 mod load;
 mod markdown;

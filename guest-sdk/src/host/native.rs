@@ -200,6 +200,7 @@ impl From<inference::RunError> for HostError {
             inference::RunError::InvalidArgument(_) => HostErrorCode::InvalidArgument,
             inference::RunError::DeadlineExceeded => HostErrorCode::DeadlineExceeded,
             inference::RunError::EngineFailed(_) | inference::RunError::LoadFailed(_) => HostErrorCode::Failed,
+            inference::RunError::TooMuchMemory { .. } => HostErrorCode::OutOfMemory,
         };
         Self::new(code, error.to_string())
     }

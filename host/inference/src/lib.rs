@@ -7,6 +7,8 @@
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
 //! | `models` | [`Models`]: loads each digest once per node, and unloads what nobody needs |
+//! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
+//! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
 //!
 //! What happens to a call of a model:
@@ -24,6 +26,7 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+pub mod check;
 mod element;
 mod engine;
 mod job;
@@ -32,6 +35,8 @@ mod kernels;
 mod layout;
 mod model;
 mod models;
+mod run_memory;
+mod screening;
 mod shared_storage;
 mod tensor;
 mod threads;
@@ -42,6 +47,8 @@ pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
 pub use models::{ModelCounts, ModelPolicy, ModelSource, ModelStatus, Models, OpenError, UnloadReason, Unloaded};
+pub use run_memory::RunMemory;
+pub use screening::{ScreenError, Screening};
 pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};

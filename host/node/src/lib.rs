@@ -20,7 +20,10 @@ mod logs;
 mod metrics;
 mod models;
 mod node;
+mod passed;
 mod revision;
 mod routes;
+mod screening;
 
 pub use node::{Addresses, Config, run};
+pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};

@@ -104,7 +104,7 @@ fn missing(digest: Digest) -> Problem {
 
 fn open_problem(error: &OpenError) -> Problem {
     match error {
-        OpenError::Read { .. } | OpenError::Stopped => host_problem(error),
+        OpenError::Read { .. } | OpenError::Check { .. } | OpenError::Stopped => host_problem(error),
         OpenError::WrongDigest { .. }
         | OpenError::Load { .. }
         | OpenError::EngineFailed { .. }

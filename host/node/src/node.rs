@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
-use spillway_inference::{KernelThreads, ModelPolicy, Models, TractEngine};
+use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_types::FunctionId;
 use tokio::sync::{Notify, Semaphore};
@@ -24,6 +24,7 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
+use crate::screening::ChildProcess;
 use crate::{api, collect, models};
 
 /// How long idle sandboxes may take to end when the node stops.
@@ -50,6 +51,12 @@ pub struct Config {
     pub model_memory_bytes: Option<u64>,
     /// How long a model stays in memory that does not run; `None` for ever.
     pub model_idle: Option<Duration>,
+    /// Memory that one run of a model may take beside its inputs.
+    pub run_memory_bytes: u64,
+    /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
+    pub model_check_memory_bytes: Option<u64>,
+    /// How long that check may take.
+    pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
 }
@@ -186,7 +193,13 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
         }
         .context("kernel threads cannot be started")?;
         let policy = ModelPolicy { memory_bytes: models::budget(config.model_memory_bytes), idle: config.model_idle };
-        let models = Arc::new(Models::with_policy(Arc::new(TractEngine), Arc::new(threads), policy));
+        let (memory, time) = (config.model_check_memory_bytes, config.model_check_time);
+        let checked = config.data.join("checked");
+        let screening = ChildProcess::new(checked.clone(), memory, time)
+            .with_context(|| format!("passed checks of models cannot be kept in {}", checked.display()))?;
+        let engine = Arc::new(RunMemory::new(TractEngine, config.run_memory_bytes));
+        let models = Models::with_policy(engine, Arc::new(threads), policy).with_screening(Arc::new(screening));
+        let models = Arc::new(models);
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),
             compilations: 1,

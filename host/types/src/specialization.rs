@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What a grant fixes about a model: `shapes` and `constants` under `[models.NAME]`.
 ///
 /// An engine knows more about a graph whose lengths and constants it knows, and some graphs it can run only so (an `If`
 /// on the sampling rate, say). One model file with two specializations is two loaded models.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Specialization {
     /// The lengths of all axes of an input, by its name.
     pub shapes: BTreeMap<String, Vec<u32>>,
@@ -16,7 +18,7 @@ pub struct Specialization {
 }
 
 /// A number or a truth value. Equal when written equally: floats are compared by their bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scalar {
     /// A whole number.
     Integer(i64),

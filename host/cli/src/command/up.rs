@@ -53,6 +53,21 @@ pub(crate) struct Up {
     /// How long a model stays in memory that does not run; `never` keeps all
     #[arg(long, env = "SPILLWAY_MODEL_IDLE", default_value = "10m", value_parser = parse_idle, value_name = "DURATION")]
     model_idle: ModelIdle,
+    /// Memory that one run of a model may take beside its inputs
+    #[arg(long, env = "SPILLWAY_RUN_MEMORY", default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    run_memory: u64,
+    /// Memory that the check of a new model file may take [default: 2GiB, or eight times the file]
+    #[arg(long, env = "SPILLWAY_MODEL_CHECK_MEMORY", value_parser = parse_bytes, value_name = "SIZE")]
+    model_check_memory: Option<u64>,
+    /// How long the check of a new model file may take
+    #[arg(
+        long,
+        env = "SPILLWAY_MODEL_CHECK_TIME",
+        default_value = "60s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    model_check_time: Duration,
     /// How long calls in flight may take to end on shutdown
     #[arg(
         long,
@@ -111,6 +126,9 @@ impl Up {
             kernel_threads: self.kernel_threads,
             model_memory_bytes: self.model_memory,
             model_idle: self.model_idle.0,
+            run_memory_bytes: self.run_memory,
+            model_check_memory_bytes: self.model_check_memory,
+            model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
         };
         let shutdown = shutdown_signal()?;

@@ -34,6 +34,14 @@ pub enum OpenError {
         /// Why, in words for the author of the function.
         cause: LoadError,
     },
+    /// The file could not be checked, through no fault of its own.
+    #[error("model {digest} cannot be checked: {cause}")]
+    Check {
+        /// The model that was asked for.
+        digest: Digest,
+        /// What the system said; shared, because all who wait get it.
+        cause: Arc<io::Error>,
+    },
     /// The engine broke on the file.
     #[error("model {digest} broke the engine `{engine}` while loading: {message}")]
     EngineFailed {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::OpenError;
-use super::load::{Origin, load};
+use super::load::{Origin, load, screen};
 use super::memory::Shared;
 use super::usage::Usage;
 use crate::model::{Form, Model};
@@ -93,16 +93,47 @@ impl Flight {
         Self { ticket: Ticket { shared, model, reserved_bytes: 0, has_landed: false }, origin }
     }
 
+    /// Starts the load on a kernel thread; before a model's first one, the screening is asked.
+    ///
+    /// That has a thread of its own: it waits, for a minute perhaps, and kernel threads are for those who compute. Nobody
+    /// joins it; it ends with its flight, or with the process.
+    pub(super) fn take_off(self) {
+        let (shared, model) = (self.ticket.shared.clone(), self.ticket.model.clone());
+        let is_new = model.usage().loaded_bytes() == 0;
+        let Some(screening) = shared.screening.get().filter(|_| is_new).cloned() else {
+            return shared.threads.spawn(move |_| self.fly()).detach();
+        };
+        let digest = model.digest();
+        let work = move || {
+            match screen(&self.origin, digest, model.specialization(), shared.engine.as_ref(), screening.as_ref()) {
+                Ok(()) => shared.threads.spawn(move |_| self.fly()).detach(),
+                Err(error) => self.fail(error),
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("model-check".into()).spawn(work) {
+            // The flight went with the closure, and all who wait hear of it.
+            tracing::error!(%digest, %error, "a thread for the check of a model cannot be started");
+        }
+    }
+
+    /// Ends before the load, and tells all who wait why.
+    fn fail(self, error: OpenError) {
+        let mut ticket = self.ticket;
+        let waiters = ticket.refuse(&error);
+        drop(ticket);
+        for waiter in waiters {
+            _ = waiter.send(Err(error.clone()));
+        }
+    }
+
     /// Loads on the calling thread, and tells all who wait.
-    pub(super) fn fly(self) {
+    fn fly(self) {
         let Self { mut ticket, origin } = self;
         let (result, mut waiters) = match ticket.load(origin) {
             Ok((loaded, waiters)) => (Ok(loaded), waiters),
             Err(error) => {
-                ticket.shared.tally.note_failed_load();
-                tracing::warn!(%error, "model not loaded");
-                // Before anybody hears of it, so that one who tries again starts a new load.
-                (Err(error), ticket.land(Form::Unloaded))
+                let waiters = ticket.refuse(&error);
+                (Err(error), waiters)
             }
         };
         drop(ticket);
@@ -135,6 +166,13 @@ impl Ticket {
         self.has_landed = true;
         let waiters = self.shared.admit(&self.model, &loaded, std::mem::take(&mut self.reserved_bytes));
         Ok((loaded, waiters))
+    }
+
+    /// Leaves the model unloaded: before anybody hears of it, so that one who tries again starts a new load.
+    fn refuse(&mut self, error: &OpenError) -> Vec<Waiter> {
+        self.shared.tally.note_failed_load();
+        tracing::warn!(%error, "model not loaded");
+        self.land(Form::Unloaded)
     }
 
     /// Leaves the model as `form` and gives back what was set aside.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use spillway_types::{Digest, Specialization};
@@ -17,7 +17,7 @@ use super::status::{ModelPolicy, UnloadReason, Unloaded};
 use super::usage::{Tally, Usage};
 use super::{OpenError, load};
 use crate::model::{Form, Model};
-use crate::{Engine, KernelThreads};
+use crate::{Engine, KernelThreads, Screening};
 
 /// What all models of a node share.
 pub(crate) struct Shared {
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(super) tally: Arc<Tally>,
     /// Told when a model has been loaded, for whoever watches over idle ones.
     pub(super) changed: Notify,
+    /// Who is asked about a model before its first load, if anybody.
+    pub(super) screening: OnceLock<Arc<dyn Screening>>,
     registry: Mutex<Registry>,
 }
 
@@ -56,7 +58,7 @@ struct Freed {
 impl Shared {
     pub(super) fn new(engine: Arc<dyn Engine>, threads: Arc<KernelThreads>, policy: ModelPolicy) -> Arc<Self> {
         let (tally, changed, registry) = (Tally::new(), Notify::new(), Mutex::default());
-        Arc::new(Self { engine, threads, policy, tally, changed, registry })
+        Arc::new(Self { engine, threads, policy, tally, changed, screening: OnceLock::new(), registry })
     }
 
     /// The handle of the model, which may or may not be loaded. One opened with a `file` can be loaded again from now on.
@@ -100,8 +102,7 @@ impl Shared {
         *form = Form::Loading(vec![waiter]);
         // The job is dropped where it stands if the threads are closed, and then wants the lock.
         drop(form);
-        let flight = Flight::new(self.clone(), model.clone(), origin);
-        self.threads.spawn(move |_| flight.fly()).detach();
+        Flight::new(self.clone(), model.clone(), origin).take_off();
         Ok(Boarding::Underway(outcome))
     }
 

@@ -24,7 +24,7 @@ pub(crate) use self::flight::{Boarding, Loaded, Waiter};
 pub(crate) use self::memory::Shared;
 pub use self::status::{ModelCounts, ModelPolicy, ModelSource, ModelStatus, UnloadReason, Unloaded};
 pub(crate) use self::usage::Usage;
-use crate::{Engine, KernelThreads, Model};
+use crate::{Engine, KernelThreads, Model, Screening};
 
 /// Loads models on the kernel threads and keeps them by digest, within a [`ModelPolicy`].
 ///
@@ -44,6 +44,13 @@ impl Models {
     /// [tends](Self::tend) it.
     pub fn with_policy(engine: Arc<dyn Engine>, threads: Arc<KernelThreads>, policy: ModelPolicy) -> Self {
         Self { shared: Shared::new(engine, threads, policy) }
+    }
+
+    /// Asks `screening` about every model before the engine sees it for the first time.
+    pub fn with_screening(self, screening: Arc<dyn Screening>) -> Self {
+        // Set once, before the first model.
+        let _ = self.shared.screening.set(screening);
+        self
     }
 
     /// The model of `source`, loaded from its file unless it is in memory or another opener is loading it already. All

@@ -6,7 +6,7 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto::dimension::Value, type_proto};
 use tract_onnx::prelude::{Framework, InferenceModel};
 
-use super::explain;
+use super::{claims, explain};
 use crate::LoadError;
 
 /// A parsed graph, not yet typed.
@@ -74,12 +74,7 @@ fn check<'a>(proto: &'a ModelProto, onnx: &Onnx) -> Result<&'a GraphProto, LoadE
     if let Some(output) = graph.output.iter().find(|output| !known.contains(&output.name)) {
         return refuse(format!("nothing in the graph computes its output `{}`", output.name));
     }
-    if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
-        return Err(LoadError::Unsupported(format!(
-            "the weights `{}` are in another file; save the model as one file",
-            tensor.name
-        )));
-    }
+    claims::check(graph)?;
     let mut missing = BTreeSet::new();
     collect_missing(graph, onnx, &mut missing);
     if !missing.is_empty() {

@@ -2,8 +2,10 @@
 
 mod cache;
 mod fake;
+mod hostile;
 mod lifecycle;
 mod onnx;
 mod pressure;
 mod runs;
+mod tflite;
 mod threads;

