@@ -3,12 +3,16 @@
 //! | stage | what it does |
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
+//! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
+//! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 
 mod axes;
+mod branches;
 mod graph;
 mod plan;
+mod specialize;
 
 use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
@@ -32,8 +36,7 @@ impl Engine for TractEngine {
 
     fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file_bytes = file.len();
-        let Graph { mut model, input_names, outputs } = Graph::read(file)?;
-        let _ = specialization; // helper H4
+        let Graph { mut model, input_names, outputs } = Graph::read(file, specialization)?;
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
         let (plans, outputs) = Plans::prepare(model, &axes, outputs)?;
         Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
