@@ -190,3 +190,51 @@ fn dtype(declared: &type_proto::Tensor, name: &str) -> Result<DType, LoadError> 
         None => refuse(format!("input `{name}` is of a type that tensors do not have")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(value: Scalar, dtype: DType) -> Option<Vec<u8>> {
+        element(value, dtype).map(|element| element.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_whole_number_becomes_any_type_that_has_it() {
+        let number = Scalar::Integer;
+        assert_eq!(bytes(number(16_000), DType::Int64), Some(16_000i64.to_le_bytes().to_vec()));
+        assert_eq!(bytes(number(-128), DType::Int8), Some(vec![0x80]));
+        assert_eq!(bytes(number(255), DType::Uint8), Some(vec![255]));
+        assert_eq!(bytes(number(i64::MAX), DType::Uint64), Some(i64::MAX.to_le_bytes().to_vec()));
+        assert_eq!(bytes(number(2), DType::Float32), Some(2.0f32.to_le_bytes().to_vec()));
+        // IEEE 754 binary16: sign 0, exponent 15, no fraction.
+        assert_eq!(bytes(number(1), DType::Float16), Some(0x3c00u16.to_le_bytes().to_vec()));
+        for (value, dtype) in [
+            (128, DType::Int8),
+            (-1, DType::Uint8),
+            (-1, DType::Uint64),
+            (1 << 31, DType::Int32),
+            (1 << 32, DType::Uint32),
+            (1, DType::Boolean),
+            (65_536, DType::Float16),
+        ] {
+            assert_eq!(bytes(number(value), dtype), None, "{value} as {dtype}");
+        }
+    }
+
+    #[test]
+    fn a_float_is_rounded_but_never_made_whole_or_infinite() {
+        let number = Scalar::from_f64;
+        assert_eq!(bytes(number(0.1), DType::Float32), Some(0.1f32.to_le_bytes().to_vec()));
+        assert_eq!(bytes(number(f64::INFINITY), DType::Float32), Some(f32::INFINITY.to_le_bytes().to_vec()));
+        for (value, dtype) in [(1.0, DType::Int64), (1e39, DType::Float32), (1e5, DType::Float16), (0.0, DType::Boolean)] {
+            assert_eq!(bytes(number(value), dtype), None, "{value} as {dtype}");
+        }
+    }
+
+    #[test]
+    fn a_truth_value_is_a_boolean_only() {
+        assert_eq!(bytes(Scalar::Boolean(true), DType::Boolean), Some(vec![1]));
+        assert_eq!(bytes(Scalar::Boolean(true), DType::Uint8), None);
+    }
+}

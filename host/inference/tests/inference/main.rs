@@ -4,4 +4,5 @@ mod cache;
 mod fake;
 mod onnx;
 mod runs;
+mod specializations;
 mod threads;
