@@ -7,5 +7,6 @@ mod lifecycle;
 mod onnx;
 mod pressure;
 mod runs;
+mod specializations;
 mod tflite;
 mod threads;

@@ -66,9 +66,21 @@ const FACE_DETECTION: Package = Package {
     }],
 };
 
+/// Voice activity, MIT. Of its files the one that tract runs fastest.
+const SILERO: Package = Package {
+    name: "silero",
+    requirement: "silero-vad==6.2.3",
+    wheel: ("silero_vad-6.2.3-py3-none-any.whl", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"),
+    files: &[Extract {
+        member: "silero_vad/data/silero_vad_op18_ifless.onnx",
+        name: "silero_vad_op18_ifless.onnx",
+        sha256: "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28",
+    }],
+};
+
 /// Fetches what is missing.
 pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
-    for package in [MAGIKA, FACE_DETECTION] {
+    for package in [MAGIKA, SILERO, FACE_DETECTION] {
         let folder = workspace.fetched().join("models").join(package.name);
         if package.files.iter().all(|file| is(&folder.join(file.name), file.sha256)) {
             step::say("ready", format!("model {}", package.name));

@@ -47,6 +47,7 @@ impl From<OpenError> for NnError {
         let code = match &error {
             OpenError::Load { cause: LoadError::NotAModel(_), .. } => ErrorCode::InvalidEncoding,
             OpenError::Load { cause: LoadError::Unsupported(_), .. } => ErrorCode::UnsupportedOperation,
+            OpenError::Load { cause: LoadError::Specialization(_), .. } => ErrorCode::InvalidArgument,
             OpenError::TooLarge { .. }
             | OpenError::Load { cause: LoadError::TooMuchMemory { .. } | LoadError::TooSlow { .. }, .. } => {
                 ErrorCode::TooLarge
