@@ -4,41 +4,58 @@ use std::time::Instant;
 
 use spillway_types::operator::Operator;
 
-use crate::{KernelThreads, RunError, Tensor};
+use crate::job::contain;
+use crate::kernels::{Plan, Stop, Work, plan};
+use crate::{JobError, KernelThreads, RunError, Tensor, byte_length};
+
+/// Work predicted to take less runs where it is asked for: handing it to a thread and back takes about as long (12 to 20 µs,
+/// `cargo run --release -p spillway-inference --example kernel_costs`), and meanwhile the caller's thread does nothing else
+/// that is worth more.
+const SHORT_NANOSECONDS: f64 = 20_000.0;
 
 /// One operator on its inputs, checked.
-pub struct Kernel;
+pub struct Kernel {
+    plan: Plan,
+    result_bytes: usize,
+}
 
 impl Kernel {
     /// Checks `operator` against `inputs`; nothing is allocated for the result yet.
     ///
     /// # Errors
     /// [`RunError::InvalidArgument`], naming the operator, the argument and the rule.
-    pub fn new(operator: Operator, _inputs: Vec<Tensor>) -> Result<Self, RunError> {
-        Err(RunError::InvalidArgument(format!("{operator:?} is not there yet")))
+    pub fn new(operator: Operator, inputs: Vec<Tensor>) -> Result<Self, RunError> {
+        let plan = plan(operator, &inputs)?;
+        // The product of its axes is checked for views too, though they hold no memory: everything else relies on it.
+        let bytes = byte_length(plan.dtype, &plan.shape)
+            .map_err(|cause| RunError::InvalidArgument(format!("{}: the result is too large: {cause}", plan.name)))?;
+        let result_bytes = if matches!(plan.work, Work::View(_)) { 0 } else { bytes };
+        Ok(Self { plan, result_bytes })
     }
 
-    /// Bytes that the result will hold and its inputs do not share; 0 for a view.
+    /// Bytes that the result will hold and its inputs do not share; 0 for a view, which keeps its input's storage.
     pub fn result_bytes(&self) -> usize {
-        0
+        self.result_bytes
     }
 
-    /// Bytes that are needed beside the result while computing.
+    /// Bytes that are needed beside the result while computing; an upper bound, but for the decoders of images, whose
+    /// tables are not counted.
     pub fn scratch_bytes(&self) -> usize {
-        0
+        self.plan.scratch_bytes
     }
 
     /// Whether computing is predicted to take under 20 µs, so that it is not worth a thread's attention.
     pub fn is_short(&self) -> bool {
-        true
+        matches!(self.plan.work, Work::View(_)) || self.plan.nanoseconds < SHORT_NANOSECONDS
     }
 
     /// Computes on the calling thread.
     ///
     /// # Errors
-    /// [`RunError::EngineFailed`].
+    /// [`RunError::EngineFailed`]; [`RunError::InvalidArgument`] where only the work itself shows that the input is
+    /// damaged, as in an image.
     pub fn compute(self) -> Result<Tensor, RunError> {
-        Err(RunError::EngineFailed("not there yet".into()))
+        self.compute_until(&|| false)
     }
 
     /// Computes: at once if it [is short](Self::is_short), else on `threads`.
@@ -47,8 +64,37 @@ impl Kernel {
     /// [`RunError`].
     ///
     /// # Cancel safety
-    /// As [`Model::run`](crate::Model::run).
-    pub async fn run(self, _threads: &KernelThreads, _deadline: Option<Instant>) -> Result<Tensor, RunError> {
-        self.compute()
+    /// As [`Model::run`](crate::Model::run): dropping the future takes waiting work out of the queue, and ends work that
+    /// computes after some rows.
+    pub async fn run(self, threads: &KernelThreads, deadline: Option<Instant>) -> Result<Tensor, RunError> {
+        let has_passed = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if self.is_short() {
+            return self.compute_until(&has_passed);
+        }
+        let job = threads.spawn(move |caller| self.compute_until(&|| caller.is_gone() || has_passed()));
+        let finished = match deadline {
+            None => job.await,
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), job).await.map_err(|_| RunError::DeadlineExceeded)?
+            }
+        };
+        finished.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+    }
+
+    fn compute_until(self, should_stop: &dyn Fn() -> bool) -> Result<Tensor, RunError> {
+        let work = match self.plan.work {
+            Work::View(tensor) => return Ok(tensor),
+            Work::Compute(work) => work,
+        };
+        let stop = Stop::new(should_stop);
+        stop.check()?;
+        contain(|| work(&stop))
+            .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {} {:?}", self.plan.name, self.plan.dtype, self.plan.shape)
     }
 }

@@ -23,21 +23,25 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+mod element;
 mod engine;
 mod job;
 mod kernel;
+mod kernels;
+mod layout;
 mod model;
 mod models;
+mod shared_storage;
 mod tensor;
 mod threads;
 mod tract;
 
-pub use spillway_types::DType;
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
 pub use models::{ModelSource, ModelStatus, Models, OpenError};
+pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

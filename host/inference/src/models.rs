@@ -162,9 +162,8 @@ impl Models {
     /// memory is freed when the last of them lets go; a model that is still loading is left alone.
     pub fn unload(&self, digest: Digest) -> bool {
         let mut cache = lock(&self.cache);
-        let forgotten: Vec<_> = cache
-            .extract_if(|(of, _), entry| *of == digest && matches!(entry, Entry::Loaded(_)))
-            .collect();
+        let forgotten: Vec<_> =
+            cache.extract_if(|(of, _), entry| *of == digest && matches!(entry, Entry::Loaded(_))).collect();
         // Freeing gigabytes of weights takes a while; nobody should wait for the lock meanwhile.
         drop(cache);
         !forgotten.is_empty()
@@ -244,11 +243,7 @@ impl Drop for Flight {
 }
 
 /// Reads, verifies and loads on the calling thread; an engine's panic is an error.
-fn load(
-    source: &ModelSource,
-    engine: &dyn Engine,
-    threads: Arc<KernelThreads>,
-) -> Result<Arc<Model>, OpenError> {
+fn load(source: &ModelSource, engine: &dyn Engine, threads: Arc<KernelThreads>) -> Result<Arc<Model>, OpenError> {
     let started = Instant::now();
     let ModelSource { digest, specialization, file } = source;
     let digest = *digest;

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{
-    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType,
+    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor,
+    TensorType,
 };
 use spillway_types::{Digest, Specialization};
 use tempfile::TempDir;
@@ -84,7 +85,7 @@ impl LoadedModel for FakeModel {
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         match self.word.as_str() {
-            "run-panics" if inputs[0].as_bytes() == [13] => panic!("the kernel broke"),
+            "run-panics" if inputs[0].as_bytes().unwrap() == [13] => panic!("the kernel broke"),
             "endless" => {
                 while !stop() {
                     thread::yield_now();

@@ -65,7 +65,7 @@ impl HostTensorFunctions for SandboxState {
     }
 
     fn read(&mut self, tensor: Resource<HostTensor>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.table.get(&tensor)?.tensor.as_bytes().to_vec())
+        Ok(bytes_of(&self.table.get(&tensor)?.tensor).to_vec())
     }
 
     fn read_range(
@@ -74,7 +74,7 @@ impl HostTensorFunctions for SandboxState {
         offset: u64,
         length: u64,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(range(&self.table.get(&tensor)?.tensor, offset, length).map(<[u8]>::to_vec))
+        Ok(range(&self.table.get(&tensor)?.tensor, offset, length).map(|bytes| bytes.to_vec()))
     }
 
     fn drop(&mut self, tensor: Resource<HostTensor>) -> wasmtime::Result<()> {
@@ -109,23 +109,23 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
         "[method]tensor.read-range",
         |store: StoreContextMut<'_, SandboxState>, (tensor, offset, length): (Resource<HostTensor>, u64, u64)| {
             let tensor = &store.data().table.get(&tensor)?.tensor;
-            let bytes = range(tensor, offset, length).map(|found| bytes_of(tensor).slice_ref(found));
-            Ok((bytes,))
+            Ok((range(tensor, offset, length),))
         },
     )?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// The tensor's own memory as `Bytes`: no copy until it is lowered into the guest.
+/// The tensor's own memory as `Bytes`: no copy until it is lowered into the guest, but for views whose elements lie
+/// elsewhere.
 fn bytes_of(tensor: &Tensor) -> bytes::Bytes {
     struct Owner(Tensor);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
-            self.0.as_bytes()
+            self.0.as_bytes().expect("it was made row-major")
         }
     }
-    bytes::Bytes::from_owner(Owner(tensor.clone()))
+    bytes::Bytes::from_owner(Owner(tensor.to_row_major()))
 }
 
 fn create(
@@ -158,12 +158,12 @@ fn invalid(cause: spillway_inference::TensorError) -> Error {
     error(ErrorCode::InvalidArgument, cause.to_string())
 }
 
-fn range(tensor: &Tensor, offset: u64, length: u64) -> Result<&[u8], Error> {
-    let bytes = tensor.as_bytes();
+fn range(tensor: &Tensor, offset: u64, length: u64) -> Result<bytes::Bytes, Error> {
+    let have = tensor.byte_length();
     let start = usize::try_from(offset).ok();
     let end = offset.checked_add(length).and_then(|end| usize::try_from(end).ok());
-    start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| {
-        let have = bytes.len();
+    let inside = start.zip(end).filter(|&(_, end)| end <= have);
+    inside.map(|(start, end)| bytes_of(tensor).slice(start..end)).ok_or_else(|| {
         error(
             ErrorCode::InvalidArgument,
             format!("{length} bytes from {offset} are past the end: the tensor has {have} bytes"),
