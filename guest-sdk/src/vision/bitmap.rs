@@ -25,11 +25,15 @@ impl Bitmap {
     /// Sets the right, the lower and the lower right neighbour of each pixel that is set, which closes gaps of one pixel
     /// (a dilation by 2 by 2 pixels).
     pub fn dilate(&mut self) {
-        let width = self.width;
-        for at in (0..self.pixels.len()).rev() {
-            let left = at % width.max(1) > 0;
-            let before = |back: usize| at >= back && self.pixels[at - back];
-            self.pixels[at] = self.pixels[at] || before(width) || left && (before(1) || before(width + 1));
+        let width = self.width.max(1);
+        // From the end on, so that what is set here is not taken for set before.
+        for row in (0..self.pixels.len() / width).rev() {
+            let (before, rest) = self.pixels.split_at_mut(row * width);
+            let above = before.rchunks_exact(width).next();
+            for x in (0..width).rev() {
+                let is_set_above = |x: usize| above.is_some_and(|above| above[x]);
+                rest[x] = rest[x] || is_set_above(x) || x > 0 && (rest[x - 1] || is_set_above(x - 1));
+            }
         }
     }
 
@@ -112,7 +116,8 @@ impl ProbabilityMap {
 
     /// The pixels with more than `probability`.
     pub fn above(&self, probability: f64) -> Bitmap {
-        Bitmap::new(self.width, self.levels.iter().map(|&level| f64::from(level) >= probability * 255.0).collect())
+        let least = (probability * 255.0).ceil();
+        Bitmap::new(self.width, self.levels.iter().map(|&level| f64::from(level) >= least).collect())
     }
 
     /// The mean probability within a convex quadrilateral and on its edges; 0 outside the map.

@@ -35,3 +35,8 @@ pub use text_boxes::TextBoxes;
 
 #[cfg(test)]
 mod references;
+
+/// The cookbook's blocks, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/vision.md")]
+struct Cookbook;
