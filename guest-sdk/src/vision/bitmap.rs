@@ -133,8 +133,8 @@ impl ProbabilityMap {
         let (mut sum, mut count) = (0u64, 0u64);
         for row in (top.max(0.0) as usize)..=(bottom.max(-1.0) as usize).min(self.height.saturating_sub(1)) {
             let Some((left, right)) = span(&corners, row as f64) else { continue };
-            let start = (left.round().max(0.0) as usize).min(self.width);
-            let end = ((right.round() + 1.0).max(0.0) as usize).min(self.width);
+            let start = (left.max(0.0) as usize).min(self.width);
+            let end = ((right + 1.0).max(0.0) as usize).min(self.width);
             let levels = &self.levels[row * self.width..][start..end.max(start)];
             sum += levels.iter().map(|&level| u64::from(level)).sum::<u64>();
             count += levels.len() as u64;
@@ -143,15 +143,27 @@ impl ProbabilityMap {
     }
 }
 
-/// From where to where a convex polygon covers the line at height `y`.
-fn span(polygon: &[Point], y: f64) -> Option<(f64, f64)> {
-    let crossings = edges(polygon).filter(|(from, to)| (from.y - y) * (to.y - y) <= 0.0).flat_map(|(from, to)| {
-        if from.y == to.y {
-            return [from.x, to.x];
+/// The first and the last pixel of a row that a convex polygon with corners on whole pixels covers: from edge to edge, where
+/// an edge is the nearest pixel to it in each row if it is steep, and in each column if it is flat (J. E. Bresenham's lines,
+/// as OpenCV's `fillPoly` draws them).
+fn span(polygon: &[Point], row: f64) -> Option<(f64, f64)> {
+    let pixels = edges(polygon).filter_map(|(from, to)| {
+        let run = to - from;
+        if run.y.abs() > run.x.abs() {
+            let along = (row - from.y) / run.y;
+            let x = (from.x + run.x * along).round();
+            return (0.0..=1.0).contains(&along).then_some((x, x));
         }
-        [from.x + (to.x - from.x) * (y - from.y) / (to.y - from.y); 2]
+        let (left, right) = if from.x <= to.x { (from, to) } else { (to, from) };
+        if run.y == 0.0 {
+            return (left.y == row).then_some((left.x, right.x));
+        }
+        let x_at = |y: f64| left.x + (y - left.y) * run.x / run.y;
+        let (a, b) = (x_at(row - 0.5), x_at(row + 0.5));
+        let (first, last) = (a.min(b).max(left.x).ceil(), a.max(b).min(right.x).floor());
+        (first <= last).then_some((first, last))
     });
-    crossings.fold(None, |span, x| Some(span.map_or((x, x), |(left, right): (f64, f64)| (left.min(x), right.max(x)))))
+    pixels.reduce(|(left, right), (first, last)| (left.min(first), right.max(last)))
 }
 
 #[cfg(test)]

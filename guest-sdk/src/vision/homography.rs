@@ -87,7 +87,8 @@ mod tests {
         for case in References::read().homographies {
             let map = Homography::between(&case.from, &case.to).unwrap();
             for (value, expected) in map.matrix().iter().zip(case.matrix) {
-                assert!((value - expected).abs() < 1e-9 * expected.abs().max(1.0), "{map:?} {case:?}");
+                // OpenCV multiplies coordinates in single precision before it solves.
+                assert!((value - expected).abs() < 1e-5 * expected.abs().max(1.0), "{map:?} {case:?}");
             }
             for (from, to) in case.from.0.into_iter().zip(case.to.0) {
                 assert!((map.apply(from) - to).length() < 1e-9, "{map:?} {case:?}");

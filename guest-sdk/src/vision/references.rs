@@ -52,7 +52,13 @@ pub(super) struct Boxes {
     #[serde(deserialize_with = "from_hex")]
     pub(super) levels: Vec<u8>,
     pub(super) picture: [f64; 2],
-    pub(super) boxes: Vec<Quad>,
+    pub(super) boxes: Vec<Scored>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Scored {
+    pub(super) quad: Quad,
+    pub(super) score: f64,
 }
 
 impl References {

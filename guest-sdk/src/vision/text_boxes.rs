@@ -65,7 +65,7 @@ impl TextBoxes {
         outlines.filter_map(|outline| Some(self.fit(&outline, map)?.map(to_picture))).collect()
     }
 
-    /// The box of one shape, if it is one.
+    /// The box of one shape on the map, if it is one.
     fn fit(&self, outline: &[Point], map: &ProbabilityMap) -> Option<Quad> {
         let shrunken = RotatedRect::around(outline).filter(|rect| rect.shorter_side() >= self.min_size)?.quad();
         if map.mean_within(&shrunken) < self.box_threshold {
@@ -84,19 +84,22 @@ mod tests {
 
     #[test]
     fn boxes_are_those_of_the_python_package() {
-        let mut found = 0;
+        let (mut found, mut same) = (0, 0);
         for case in References::read().text_boxes {
             let map = ProbabilityMap::new(case.width, case.levels.clone());
             let boxes = TextBoxes::default().find(&map, case.picture[0], case.picture[1]);
             assert_eq!(boxes.len(), case.boxes.len(), "{boxes:?} {:?}", case.boxes);
             for (ours, theirs) in boxes.iter().zip(&case.boxes) {
-                // A corner that lies on a whole number up to rounding may be cut off to the one before.
-                let apart = ours.0.into_iter().zip(theirs.0).map(|(a, b)| (a - b).length());
-                assert!(apart.fold(0.0, f64::max) <= 2.0, "{ours:?} {theirs:?}");
+                let apart = ours.0.into_iter().zip(theirs.quad.0).map(|(a, b)| (a - b).length()).fold(0.0, f64::max);
+                // Rounding takes one of two rectangles of one area, or cuts a corner off to the pixel before. A pixel of
+                // the map is 1.7 by 1.3 of the picture.
+                assert!(apart <= 3.0, "{ours:?} {theirs:?}");
+                same += usize::from(apart < 1e-9);
             }
             found += boxes.len();
         }
-        assert!(found > 40, "{found} boxes are too few to tell");
+        assert!(found >= 24, "{found} boxes are too few to tell");
+        assert!(same * 10 >= found * 9, "{same} of {found} boxes are the same");
     }
 
     #[test]
