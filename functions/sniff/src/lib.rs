@@ -26,7 +26,7 @@ pub struct Sniffed {
 }
 
 #[function]
-async fn handle(body: Body) -> Result<Json<Sniffed>> {
+pub async fn handle(body: Body) -> Result<Json<Sniffed>> {
     let excerpt = Excerpt::read(body).await?;
     let (content_type, score) = match excerpt.tokens() {
         Some(tokens) => ask(&tokens).await?,
