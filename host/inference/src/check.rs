@@ -57,11 +57,8 @@ pub fn ask(
     specialization: &Specialization,
     file: &[u8],
 ) -> io::Result<()> {
-    let request = Request {
-        engine: engine.name().into(),
-        specialization: specialization.clone(),
-        file_bytes: file.len(),
-    };
+    let request =
+        Request { engine: engine.name().into(), specialization: specialization.clone(), file_bytes: file.len() };
     serde_json::to_writer(&mut stream, &request)?;
     stream.write_all(b"\n")?;
     stream.write_all(file)?;
@@ -81,12 +78,7 @@ pub fn answer(line: &[u8]) -> Option<Result<(), LoadError>> {
 ///
 /// # Errors
 /// When the limits cannot be set, or a stream fails.
-pub fn run(
-    engines: &[&dyn Engine],
-    limits: CheckLimits,
-    input: impl Read,
-    mut output: impl Write,
-) -> io::Result<()> {
+pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut output: impl Write) -> io::Result<()> {
     confine(limits)?;
     let mut input = BufReader::new(input);
     let mut line = Vec::new();

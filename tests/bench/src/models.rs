@@ -104,7 +104,8 @@ async fn added(node: &Node, pairs: u16) -> anyhow::Result<Spread> {
     let input = Bytes::from(input);
     let mut added = Vec::new();
     for block in 0..=pairs {
-        let (ours, theirs) = (median_us(&mut function, "/mlp", &input).await?, median_us(&mut plain, "/", &input).await?);
+        let (ours, theirs) =
+            (median_us(&mut function, "/mlp", &input).await?, median_us(&mut plain, "/", &input).await?);
         // The first block warms both up.
         if block > 0 {
             added.push(ours - theirs);

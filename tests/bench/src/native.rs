@@ -49,7 +49,8 @@ impl Native {
             let started = Instant::now();
             let response = self.function.call(Request::new(body.into()));
             let status = response.status();
-            let answer = testing::block_on(response.into_body().text()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+            let answer =
+                testing::block_on(response.into_body().text()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
             let took = started.elapsed();
             ensure!(status.is_success(), "{status}: {answer}");
             println!("{} {}", took.as_nanos(), answer.trim_end());

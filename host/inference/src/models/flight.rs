@@ -104,11 +104,15 @@ impl Flight {
             return shared.threads.spawn(move |_| self.fly()).detach();
         };
         let digest = model.digest();
-        let work = move || {
-            match screen(&self.origin, digest, model.specialization(), shared.engine.as_ref(), screening.as_ref()) {
-                Ok(()) => shared.threads.spawn(move |_| self.fly()).detach(),
-                Err(error) => self.fail(error),
-            }
+        let work = move || match screen(
+            &self.origin,
+            digest,
+            model.specialization(),
+            shared.engine.as_ref(),
+            screening.as_ref(),
+        ) {
+            Ok(()) => shared.threads.spawn(move |_| self.fly()).detach(),
+            Err(error) => self.fail(error),
         };
         if let Err(error) = thread::Builder::new().name("model-check".into()).spawn(work) {
             // The flight went with the closure, and all who wait hear of it.

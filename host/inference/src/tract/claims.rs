@@ -52,7 +52,9 @@ fn check_tensor(tensor: &TensorProto, of: &str) -> Result<(), LoadError> {
     check_names([&tensor.name])?;
     let is_elsewhere = tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty();
     if is_elsewhere {
-        return Err(LoadError::Unsupported(format!("the weights `{of}` are in another file; save the model as one file")));
+        return Err(LoadError::Unsupported(format!(
+            "the weights `{of}` are in another file; save the model as one file"
+        )));
     }
     let refuse = |what: String| Err(LoadError::NotAModel(format!("the weights `{of}` {what}")));
     let Ok(dims) = tensor.dims.iter().map(|length| usize::try_from(*length)).collect::<Result<Vec<_>, _>>() else {

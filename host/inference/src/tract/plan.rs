@@ -11,9 +11,9 @@ use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::SpecialOps;
 
 use super::axes::Axes;
-use super::{explain, memory};
 use super::graph::DeclaredOutput;
 use super::tflite::Flat;
+use super::{explain, memory};
 use crate::job::contain;
 use crate::tensor::dtype_of;
 use crate::{LoadError, RunError, Tensor, TensorType};

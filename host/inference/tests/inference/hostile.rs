@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use spillway_inference::{
-    Engine, LoadError, ModelSource, Models, OpenError, ScreenError, Screening, TractEngine,
-};
+use spillway_inference::{Engine, LoadError, ModelSource, Models, OpenError, ScreenError, Screening, TractEngine};
 use spillway_types::{Digest, Specialization};
 
 use crate::fake::{Bench, pool};
@@ -82,13 +80,7 @@ struct Doorkeeper {
 }
 
 impl Screening for Doorkeeper {
-    fn screen(
-        &self,
-        engine: &dyn Engine,
-        digest: Digest,
-        _: &Specialization,
-        file: &[u8],
-    ) -> Result<(), ScreenError> {
+    fn screen(&self, engine: &dyn Engine, digest: Digest, _: &Specialization, file: &[u8]) -> Result<(), ScreenError> {
         assert_eq!(engine.name(), "fake");
         self.seen.lock().unwrap().push((digest, file.to_vec()));
         match &self.refuses {

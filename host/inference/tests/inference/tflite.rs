@@ -56,9 +56,10 @@ fn differs(given: &Tensor, expected: &Tensor) -> Option<String> {
         DType::Float32 => {
             floats(given).iter().zip(floats(expected)).all(|(a, b)| (a - b).abs() <= 2e-6 * (1.0 + b.abs()))
         }
-        DType::Int8 => bytes(given).iter().zip(bytes(expected)).all(|(a, b)| {
-            (i32::from(*a as i8) - i32::from(*b as i8)).abs() <= 1
-        }),
+        DType::Int8 => bytes(given)
+            .iter()
+            .zip(bytes(expected))
+            .all(|(a, b)| (i32::from(*a as i8) - i32::from(*b as i8)).abs() <= 1),
         _ => bytes(given) == bytes(expected),
     };
     (!close).then(|| format!("{:?} is not {:?}", bytes(given), bytes(expected)))
@@ -99,7 +100,8 @@ fn documented() -> BTreeSet<String> {
     let text = std::fs::read_to_string(page).unwrap();
     let list = text.split("TFLite operators that work").nth(1).expect("the docs have the list");
     let list = list.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
-    let is_operator = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let is_operator =
+        |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     list.split('`').skip(1).step_by(2).filter(is_operator).map(ToOwned::to_owned).collect()
 }
 
@@ -148,7 +150,8 @@ fn a_tflite_model_says_its_inputs_and_outputs_by_name_with_free_axes() {
 #[test]
 fn a_free_axis_of_a_tflite_model_can_be_fixed() {
     let file = std::fs::read(folder().join("small.tflite")).unwrap();
-    let fixed = |shape: Vec<u32>| Specialization { shapes: [("pixels".to_owned(), shape)].into(), ..Default::default() };
+    let fixed =
+        |shape: Vec<u32>| Specialization { shapes: [("pixels".to_owned(), shape)].into(), ..Default::default() };
     let model = TractEngine.load(file.clone(), &fixed(vec![3, 4])).unwrap();
     assert_eq!(model.inputs()[0].shape, [Some(3), Some(4)]);
     let error = TractEngine.load(file, &fixed(vec![3, 5])).err().unwrap().to_string();
@@ -198,7 +201,8 @@ fn an_input_of_another_batch_than_the_graph_can_take_is_an_error_of_that_run() {
 #[test]
 fn a_face_detector_with_half_precision_weights_computes_what_litert_computes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/models/face-detection/short_range.tflite");
-    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask setup", path.display()));
+    let file =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask setup", path.display()));
     let model = load_bytes(file).unwrap();
     // As `face_detection.py` makes it.
     let pixel = |index: usize| (index * 7919 % 257) as f32 / 128.0 - 1.0;
@@ -214,7 +218,8 @@ fn a_face_detector_with_half_precision_weights_computes_what_litert_computes() {
         assert_eq!(serde_json::json!(shape), expected["shape"]);
         let given = bytes(output).chunks_exact(4).step_by(97);
         let given: Vec<f32> = given.map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
-        let expected: Vec<f64> = expected["every_97th"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        let expected: Vec<f64> =
+            expected["every_97th"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         assert_eq!(given.len(), expected.len());
         // 37 layers of float32 in another order: 1e-4 of values up to a few hundred.
         for (given, expected) in given.iter().zip(expected) {

@@ -116,7 +116,8 @@ fn describe_all(
     }
     let models = users.into_iter().map(|(key, functions)| {
         let model = known.remove(&key);
-        describe(node, key, functions, added.get(&key.0), model)
+        let label = added.get(&key.0);
+        describe(node, key, functions, label, model)
     });
     Ok(models.collect())
 }

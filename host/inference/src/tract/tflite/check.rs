@@ -70,7 +70,8 @@ pub(super) fn is_half_weight(model: &Model<'_>, graph: &SubGraph<'_>, operator: 
         let id = usize::try_from(inputs.get(0)).ok()?;
         graph.tensors().filter(|tensors| id < tensors.len()).map(|tensors| tensors.get(id))
     });
-    let is_half = weight.is_some_and(|tensor| tensor.type_() == TensorType::FLOAT16 && constant(model, &tensor).is_some());
+    let is_half =
+        weight.is_some_and(|tensor| tensor.type_() == TensorType::FLOAT16 && constant(model, &tensor).is_some());
     is_dequantize && is_half && operator.outputs().is_some_and(|outputs| outputs.len() == 1)
 }
 
@@ -170,7 +171,12 @@ fn check_operator(
     // What tract's reader takes for something else, without a word.
     let numbers = |index: usize| {
         let bytes = values.get(index).copied().flatten()?;
-        Some(bytes.chunks_exact(4).map(|four| i32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect::<Vec<_>>())
+        Some(
+            bytes
+                .chunks_exact(4)
+                .map(|four| i32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+                .collect::<Vec<_>>(),
+        )
     };
     let cannot = |what: &str| unsupported(format!("{} {what}", this()));
     match builtin {

@@ -113,7 +113,8 @@ fn blame(file: &[u8], cause: &TractError) -> TractError {
         let operator = code.get(index);
         let output = number("outputs: Some([").or_else(|| number("outputs: Some(\n"));
         let tensors = graph.tensors()?;
-        let place = output.filter(|id| *id < tensors.len()).map(|id| format!(" that computes `{}`", name(&tensors.get(id))));
+        let place =
+            output.filter(|id| *id < tensors.len()).map(|id| format!(" that computes `{}`", name(&tensors.get(id))));
         Some(format!("operator `{}`{}", operators::name(&operator), place.unwrap_or_default()))
     };
     match named() {
