@@ -30,7 +30,17 @@ impl Ls {
             return Ok(output::line(hint)?);
         }
         let mut table = output::table(&[
-            "MODEL", "LABEL", "FILE", "ENGINE", "MEMORY", "LOAD", "RUNS", "HITS", "FUNCTIONS", "INPUTS", "OUTPUTS",
+            "MODEL",
+            "LABEL",
+            "FILE",
+            "ENGINE",
+            "MEMORY",
+            "LOAD",
+            "RUNS",
+            "HITS",
+            "FUNCTIONS",
+            "INPUTS",
+            "OUTPUTS",
         ]);
         for model in models {
             table.add_row([
