@@ -60,9 +60,13 @@ pub(super) async fn unload(State(node): Shared, Path(prefix): Path<String>) -> R
 
 /// The one model whose digest begins so.
 fn find(models: &[ModelStatus], prefix: &str) -> Result<Digest, Problem> {
+    find_digest(models.iter().map(|model| model.digest), prefix)
+}
+
+fn find_digest(digests: impl Iterator<Item = Digest>, prefix: &str) -> Result<Digest, Problem> {
     let hex = prefix.strip_prefix("sha256:").unwrap_or(prefix);
-    let mut found: Vec<Digest> = models.iter().map(|model| model.digest).collect();
-    found.retain(|digest| !hex.is_empty() && digest.hex().starts_with(hex));
+    let mut found: Vec<Digest> = digests.filter(|digest| !hex.is_empty() && digest.hex().starts_with(hex)).collect();
+    // In order already; one model with two specializations is there twice.
     found.dedup();
     match found.as_slice() {
         [digest] => Ok(*digest),
@@ -116,8 +120,8 @@ fn describe_all(
     }
     let models = users.into_iter().map(|(key, functions)| {
         let model = known.remove(&key);
-        let label = added.get(&key.0);
-        describe(node, key, functions, label, model)
+        let record = added.get(&key.0);
+        describe(node, key, functions, record, model)
     });
     Ok(models.collect())
 }
@@ -181,6 +185,26 @@ fn fixed(specialization: &Specialization) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_is_found_by_the_beginning_of_its_digest_if_no_other_begins_so() {
+        let digest = |bytes: [u8; 2]| {
+            let mut whole = [0; 32];
+            whole[..2].copy_from_slice(&bytes);
+            Digest::from_bytes(whole)
+        };
+        let (one, other) = (digest([0xab, 0x01]), digest([0xab, 0x02]));
+        let find = |prefix: &str| find_digest([one, one, other].into_iter(), prefix);
+        for prefix in ["ab01", "sha256:ab010", &one.to_string()] {
+            assert_eq!(find(prefix), Ok(one));
+        }
+        let several = find("ab").unwrap_err();
+        assert!(several.is(ProblemType::BadRequest), "{several:?}");
+        assert!(several.detail.contains("ab0100000000 or ab0200000000"), "{several:?}");
+        for prefix in ["", "sha256:", "cd", "AB01"] {
+            assert!(find(prefix).unwrap_err().is(ProblemType::NotFound), "{prefix}");
+        }
+    }
 
     #[test]
     fn what_is_fixed_about_a_model_reads_as_in_a_listing() {
