@@ -2,6 +2,9 @@
 
 mod cache;
 mod fake;
+mod kernels;
 mod onnx;
+mod rejections;
 mod runs;
 mod threads;
+mod views;
