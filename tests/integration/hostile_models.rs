@@ -34,18 +34,17 @@ async fn node() -> Node {
 }
 
 #[tokio::test]
-async fn files_that_ask_for_gigabytes_or_hours_are_refused_by_the_limit_that_they_meet_and_the_node_stays_small() {
+async fn files_that_ask_for_gigabytes_are_refused_by_the_limit_that_they_meet_and_the_node_stays_small() {
     let node = node().await;
     let before = node.peak_resident_bytes();
     let mut wrong = Vec::new();
-    for name in ["fill", "expand", "tile", "range", "one_hot", "pad", "resize", "loop"] {
+    for name in ["fill", "expand", "tile", "range", "one_hot"] {
         let answer = deploy(&node, file(&format!("hostile/{name}.onnx"))).await;
-        println!("{name}: {}", String::from_utf8_lossy(&answer.body));
-        if answer.status != 422 {
-            wrong.push(format!("{name}: {answer:?}"));
-            continue;
+        let said = String::from_utf8_lossy(&answer.body);
+        let words = ["invalid-model", "scorer", "takes more than 256.0 MiB", "--model-check-memory"];
+        if answer.status != 422 || !words.iter().all(|word| said.contains(word)) {
+            wrong.push(format!("{name}: {said}"));
         }
-        answer.problem(ProblemType::InvalidModel, &["\"scorer\""]);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     serving::untouched(&node).await;
@@ -64,10 +63,10 @@ async fn files_that_lie_or_point_elsewhere_are_refused_with_the_name_of_what_is_
         ("hostile/external_branch.onnx", "in another file"),
         ("hostile/dims_huge.onnx", "`w`"),
         ("hostile/raw_short.onnx", "16 bytes, and hold 15"),
-        ("hostile/nested.onnx", "recursion limit"),
+        ("hostile/nested.onnx", "nested too deeply"),
         ("hostile/long_name.onnx", "20000 bytes"),
-        ("hostile/twice.onnx", "not "),
-        ("hostile/cycle.onnx", "not "),
+        ("hostile/twice.onnx", "`y` is computed twice"),
+        ("hostile/cycle.onnx", "Loop detected"),
         ("exotic.onnx", "`com.example.Frobnicate`"),
         ("tflite/exotic.tflite", "`com.example.Frobnicate (custom)`"),
         ("tflite/sharp.tflite", "operator `SOFTMAX` that computes `y`"),
@@ -82,10 +81,11 @@ async fn files_that_lie_or_point_elsewhere_are_refused_with_the_name_of_what_is_
 }
 
 #[tokio::test]
-async fn the_limit_that_a_model_met_is_named_with_the_option_that_raises_it() {
-    let node = node().await;
-    let answer = deploy(&node, file("hostile/fill.onnx")).await;
-    answer.problem(ProblemType::InvalidModel, &["more than 256.0 MiB", "--model-check-memory"]);
+async fn a_check_past_its_time_is_ended_and_the_option_is_named() {
+    // Starting the child alone takes longer than a millisecond.
+    let node = Node::builder().args(&["--model-check-time", "1ms"]).start().await;
+    let answer = deploy(&node, file("dense.onnx")).await;
+    answer.problem(ProblemType::InvalidModel, &["takes longer than 0.001 s", "--model-check-time"]);
 }
 
 #[tokio::test]

@@ -98,11 +98,12 @@ pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut o
     })?;
     let verdict = match outcome {
         Ok(Ok(())) => Verdict::Loads,
-        Ok(Err(error)) => Verdict::Refused(error),
-        // tract checks its allocations and panics; everybody else's failing allocations end the process.
-        Err(panic) if panic.contains("failed to allocate") => {
+        // tract checks its allocations and panics, and where it plans the panic is an error by now; everybody else's failing
+        // allocations end the process.
+        Ok(Err(LoadError::Unsupported(text))) | Err(text) if text.contains("failed to allocate Layout") => {
             Verdict::Refused(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes })
         }
+        Ok(Err(error)) => Verdict::Refused(error),
         Err(panic) => Verdict::Refused(LoadError::Crashed(panic.chars().take(400).collect())),
     };
     serde_json::to_writer(&mut output, &verdict)?;

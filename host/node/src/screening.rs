@@ -158,7 +158,7 @@ fn judge(ended: &Ended, limits: CheckLimits) -> Result<(), ScreenError> {
     }
     let complaint = String::from_utf8_lossy(&ended.complained);
     // The words of Rust's standard library and of tract, which a test of each holds them to.
-    if complaint.contains("memory allocation of") || complaint.contains("failed to allocate") {
+    if complaint.contains("memory allocation of") || complaint.contains("failed to allocate Layout") {
         return Err(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes }.into());
     }
     if complaint.contains("overflowed its stack") {

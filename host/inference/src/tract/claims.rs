@@ -1,6 +1,8 @@
 //! What an ONNX file claims about its tensors, held against what it holds: no other file, no shape beyond memory, no more
 //! and no less data than the shape wants. In attributes, branches and sparse tensors as well.
 
+use std::collections::BTreeSet;
+
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{GraphProto, SparseTensorProto, TensorProto, ValueInfoProto, type_proto};
@@ -23,6 +25,13 @@ pub(super) fn check(graph: &GraphProto) -> Result<(), LoadError> {
     }
     for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
         check_value(value)?;
+    }
+    let mut computed = BTreeSet::new();
+    for output in graph.node.iter().flat_map(|node| &node.output).filter(|output| !output.is_empty()) {
+        if !computed.insert(output) {
+            let short: String = output.chars().take(80).collect();
+            return Err(LoadError::NotAModel(format!("`{short}` is computed twice in one graph")));
+        }
     }
     for node in &graph.node {
         let names = [&node.name, &node.op_type, &node.domain];

@@ -31,6 +31,10 @@ impl Graph {
     pub(super) fn read(file: Vec<u8>, specialization: &Specialization) -> Result<Self, LoadError> {
         let onnx = tract_onnx::onnx();
         let mut proto = onnx.proto_model_for_read(&mut file.as_slice()).map_err(|cause| {
+            // Deep down in the message, behind one word for each level.
+            if format!("{cause:#}").contains("recursion limit") {
+                return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
+            }
             LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
         })?;
         drop(file);

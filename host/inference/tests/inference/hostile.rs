@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use spillway_inference::{Engine, LoadError, ModelSource, Models, OpenError, ScreenError, Screening, TractEngine};
+use spillway_inference::{
+    DType, Engine, LoadError, ModelSource, Models, OpenError, RunError, RunMemory, ScreenError, Screening, Tensor,
+    TractEngine,
+};
 use spillway_types::{Digest, Specialization};
 
 use crate::fake::{Bench, pool};
@@ -56,7 +59,7 @@ fn names_axes_and_nesting_have_an_end() {
     for (name, expected) in [
         ("long_name", "has 20000 bytes, more than 4096"),
         ("long_axis", "the name of an axis of `x` has 10001 bytes, more than 256"),
-        ("nested", "recursion limit"),
+        ("nested", "nested too deeply"),
     ] {
         let message = refusal(name).to_string();
         assert!(message.contains(expected) && message.len() < 600, "{name}: {message}");
@@ -65,11 +68,51 @@ fn names_axes_and_nesting_have_an_end() {
 
 #[test]
 fn graphs_that_are_none_are_refused() {
-    for name in ["cycle", "twice"] {
-        let message = refusal(name).to_string();
-        assert!(message.starts_with("not "), "{name}: {message}");
-        println!("{name}: {message}");
+    assert_eq!(refusal("twice"), LoadError::NotAModel("`y` is computed twice in one graph".into()));
+    let message = refusal("cycle").to_string();
+    assert!(message.starts_with("not supported") && message.contains("Loop detected"), "{message}");
+}
+
+/// What a model of `data/hostile` says to `input`, when a run may take `limit` bytes.
+fn run(name: &str, input: Tensor, limit: u64) -> Result<Vec<Tensor>, RunError> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hostile").join(name).with_extension("onnx");
+    let engine = RunMemory::new(TractEngine, limit);
+    let model = engine.load(std::fs::read(path).unwrap(), &Specialization::default()).unwrap();
+    model.run(vec![input], &|| false)
+}
+
+#[test]
+fn a_run_whose_shapes_ask_for_too_much_is_refused_before_it_takes_it() {
+    let image = Tensor::from_bytes(DType::Float32, &[1, 1, 8, 8], &[0; 256]).unwrap();
+    // 8 million times 8 million pixels of 4 bytes.
+    match run("resize", image, 1 << 30).unwrap_err() {
+        RunError::TooMuchMemory { needed_bytes, limit_bytes } => {
+            assert!(needed_bytes >= 256_000_000_000_000, "{needed_bytes}");
+            assert_eq!(limit_bytes, 1 << 30);
+        }
+        other => panic!("{other}"),
     }
+}
+
+#[test]
+fn a_run_whose_values_ask_for_too_much_is_refused_when_the_values_are_known() {
+    let n = |n: i64| Tensor::from_bytes(DType::Int64, &[1], &n.to_le_bytes()).unwrap();
+    assert_eq!(run("grow", n(100), 1 << 20).unwrap()[0].shape(), [100]);
+    let error = run("grow", n(1 << 40), 1 << 20).unwrap_err();
+    assert!(matches!(error, RunError::TooMuchMemory { .. }), "{error}");
+    assert!(error.to_string().contains("4.0 TiB") && error.to_string().contains("--run-memory"), "{error}");
+}
+
+#[test]
+fn a_run_within_its_memory_is_not_disturbed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dense.onnx");
+    let load =
+        |limit| RunMemory::new(TractEngine, limit).load(std::fs::read(&path).unwrap(), &Specialization::default());
+    let input = |rows: usize| vec![Tensor::from_bytes(DType::Float32, &[rows, 3], &vec![0; 12 * rows]).unwrap()];
+    let model = load(64 << 10).unwrap();
+    assert!(model.run(input(1000), &|| false).is_ok());
+    // Two results of two columns are alive at once, 16 bytes a row.
+    assert!(matches!(model.run(input(100_000), &|| false), Err(RunError::TooMuchMemory { .. })));
 }
 
 /// Refuses what it is told to, and notes what it saw.

@@ -175,6 +175,13 @@ fn an_operator_that_tract_reads_but_cannot_take_so_is_named_with_what_it_compute
 }
 
 #[test]
+fn an_operator_that_tract_reads_and_computes_wrongly_is_refused() {
+    // tract 0.23.9 rounds means to whole numbers.
+    let error = load("mean").err().unwrap().to_string();
+    assert!(error.contains("has no TFLite operator `MEAN`"), "{error}");
+}
+
+#[test]
 fn damaged_tflite_files_are_errors() {
     let sound = std::fs::read(folder().join("small.tflite")).unwrap();
     let outcome = |file: Vec<u8>| {

@@ -189,7 +189,7 @@ fn check_operator(
         {
             cannot("slices with an ellipsis; export it with all axes written out")
         }
-        Op::MEAN | Op::SUM | Op::REDUCE_MAX | Op::REDUCE_MIN | Op::REDUCE_PROD
+        Op::SUM | Op::REDUCE_MAX | Op::REDUCE_MIN | Op::REDUCE_PROD
             if numbers(1).is_none_or(|axes| axes.iter().any(|axis| *axis < 0)) =>
         {
             cannot("reduces axes that are computed or counted from the end; export it with their numbers")

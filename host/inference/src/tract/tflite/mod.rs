@@ -102,7 +102,8 @@ fn blame(file: &[u8], cause: &TractError) -> TractError {
     let text = format!("{cause:?}");
     let number = |after: &str| {
         let (_, rest) = text.split_once("Operator {")?.1.split_once(after)?;
-        rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().ok()
+        let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '[');
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().ok()
     };
     let root = cause.root_cause().to_string();
     let named = || {
@@ -111,7 +112,7 @@ fn blame(file: &[u8], cause: &TractError) -> TractError {
         let code = model.operator_codes()?;
         let index = number("opcode_index:").filter(|index| *index < code.len())?;
         let operator = code.get(index);
-        let output = number("outputs: Some([").or_else(|| number("outputs: Some(\n"));
+        let output = number("outputs: Some(");
         let tensors = graph.tensors()?;
         let place =
             output.filter(|id| *id < tensors.len()).map(|id| format!(" that computes `{}`", name(&tensors.get(id))));

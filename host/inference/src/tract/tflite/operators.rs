@@ -3,7 +3,8 @@
 
 use tract_tflite::tflite::{BuiltinOperator, OperatorCode};
 
-/// Operators on floats, integers and truth values.
+/// Operators on floats, integers and truth values. Not among them, though tract reads them: `MEAN`, whose means it rounds to
+/// whole numbers, and `SHAPE`, which it gives another type than the file says.
 pub(super) const KNOWN: &[BuiltinOperator] = &[
     BuiltinOperator::ABS,
     BuiltinOperator::ADD,
@@ -34,7 +35,6 @@ pub(super) const KNOWN: &[BuiltinOperator] = &[
     BuiltinOperator::LOGISTIC,
     BuiltinOperator::MAXIMUM,
     BuiltinOperator::MAX_POOL_2D,
-    BuiltinOperator::MEAN,
     BuiltinOperator::MINIMUM,
     BuiltinOperator::MUL,
     BuiltinOperator::NOT_EQUAL,
@@ -51,7 +51,6 @@ pub(super) const KNOWN: &[BuiltinOperator] = &[
     BuiltinOperator::RSQRT,
     BuiltinOperator::SELECT,
     BuiltinOperator::SELECT_V2,
-    BuiltinOperator::SHAPE,
     BuiltinOperator::SIN,
     BuiltinOperator::SLICE,
     BuiltinOperator::SOFTMAX,
@@ -69,7 +68,6 @@ pub(super) const KNOWN: &[BuiltinOperator] = &[
 pub(super) const QUANTISED: &[BuiltinOperator] = &[
     BuiltinOperator::CONV_2D,
     BuiltinOperator::DEPTHWISE_CONV_2D,
-    BuiltinOperator::FULLY_CONNECTED,
     BuiltinOperator::MAX_POOL_2D,
     BuiltinOperator::RESHAPE,
 ];
