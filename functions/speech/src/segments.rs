@@ -27,8 +27,7 @@ fn samples(milliseconds: f64) -> f64 {
 /// Speech begins with a frame at the threshold, and ends where frames have been below the lower threshold for long
 /// enough, or where it gets too long.
 fn raw(probabilities: &[f32], length: usize, options: &Options) -> Vec<Stretch> {
-    let longest =
-        f64::from(RATE) * options.max_speech_duration_s - FRAME as f64 - 2.0 * samples(options.speech_pad_ms);
+    let longest = f64::from(RATE) * options.max_speech_duration_s - FRAME as f64 - 2.0 * samples(options.speech_pad_ms);
     let shortest = samples(options.min_speech_duration_ms);
     let silence = samples(options.min_silence_duration_ms);
     let lower = options.lower_threshold();

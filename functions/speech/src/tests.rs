@@ -135,7 +135,12 @@ fn the_same_sound_in_any_encoding_has_the_same_segments() {
         // Two channels alike.
         (1, 2, 16, pcm(|sample| [sample.to_le_bytes(); 2].concat())),
         // Half as loud on both of three, and nothing on the third: a third of the sum.
-        (3, 3, 32, pcm(|sample| [[(f32::from(sample) * 1.5 / 32768.0).to_le_bytes(); 2].concat(), vec![0; 4]].concat())),
+        (
+            3,
+            3,
+            32,
+            pcm(|sample| [[(f32::from(sample) * 1.5 / 32768.0).to_le_bytes(); 2].concat(), vec![0; 4]].concat()),
+        ),
     ];
     for (tag, channels, bits, data) in data {
         assert_eq!(speech(wav(tag, channels, 16_000, bits, &data), ""), expected, "{tag} {channels} {bits}");

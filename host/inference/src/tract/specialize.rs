@@ -227,7 +227,9 @@ mod tests {
         let number = Scalar::from_f64;
         assert_eq!(bytes(number(0.1), DType::Float32), Some(0.1f32.to_le_bytes().to_vec()));
         assert_eq!(bytes(number(f64::INFINITY), DType::Float32), Some(f32::INFINITY.to_le_bytes().to_vec()));
-        for (value, dtype) in [(1.0, DType::Int64), (1e39, DType::Float32), (1e5, DType::Float16), (0.0, DType::Boolean)] {
+        for (value, dtype) in
+            [(1.0, DType::Int64), (1e39, DType::Float32), (1e5, DType::Float16), (0.0, DType::Boolean)]
+        {
             assert_eq!(bytes(number(value), dtype), None, "{value} as {dtype}");
         }
     }

@@ -92,10 +92,7 @@ fn what_does_not_fit_the_model_names_the_input_and_the_remedy() {
             refusal("pair", &[("x", &[2]), ("y", &[3])], &[]),
             "axis 0 of input `y` is `n` in the model, and so is an axis of input `x`; `shapes` says 3 here and 2 there",
         ),
-        (
-            refusal("factors", &[], &[("k", one)]),
-            "input `k` has free axes; fix them under `shapes` as well",
-        ),
+        (refusal("factors", &[], &[("k", one)]), "input `k` has free axes; fix them under `shapes` as well"),
         (
             refusal("factors", &[("k", &[u32::MAX, 2])], &[("k", one)]),
             "a constant of type float32 and shape [4294967295, 2] is too large for input `k`",
