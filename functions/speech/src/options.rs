@@ -61,8 +61,7 @@ impl Options {
                 return refuse(name, value, "a number of milliseconds, 0 or more");
             }
         }
-        // Less than a frame and its padding would cut at every frame.
-        if !(self.max_speech_duration_s > 0.0) {
+        if self.max_speech_duration_s.is_nan() || self.max_speech_duration_s <= 0.0 {
             return refuse("max_speech_duration_s", self.max_speech_duration_s, "more than 0 seconds");
         }
         Ok(())
