@@ -189,7 +189,10 @@ pub(crate) fn config(key: &str) -> Result<Option<String>, HostError> {
 }
 
 pub(crate) fn log(level: Level, target: &str, message: &str) {
-    eprintln!("{level} {target}: {message}");
+    // tract tells of each step of each run.
+    if !target.starts_with("tract") {
+        eprintln!("{level} {target}: {message}");
+    }
 }
 
 impl From<inference::RunError> for HostError {

@@ -23,38 +23,48 @@ impl RotatedRect {
         let hull = convex_hull(points);
         let &first = hull.first()?;
         let point = Self { center: [first.x as f32, first.y as f32], sides: [0.0; 2], angle: 0.0 };
-        let rectangles = edges(&hull).filter(|(from, to)| from != to).map(|(from, to)| Self::along(to - from, &hull));
-        Some(rectangles.min_by(|a, b| a.area().total_cmp(&b.area())).unwrap_or(point))
+        let mut sides: Vec<_> = edges(&hull).map(|(from, to)| to - from).filter(|edge| edge.length() > 0.0).collect();
+        // OpenCV's calipers come to the upper edge last, and of equals the first is taken.
+        sides.sort_by_key(|edge| is_upper(*edge));
+        let rectangles = sides.into_iter().map(|edge| Self::along(edge, &hull));
+        Some(rectangles.min_by(|(a, _), (b, _)| a.total_cmp(b)).map_or(point, |(_, rectangle)| rectangle))
     }
 
-    /// The rectangle around `hull` with one side along `edge`.
-    fn along(edge: Point, hull: &[Point]) -> Self {
+    /// The rectangle around `hull` with one side along `edge`, and its area.
+    fn along(edge: Point, hull: &[Point]) -> (f32, Self) {
         let scale = edge.length().recip() as f32;
         let mut u = [edge.x as f32 * scale, edge.y as f32 * scale];
-        // The side that the angle belongs to is that between 0 (exclusive) and 90 degrees.
+        // The side that the angle belongs to is the one between 0 and 90 degrees. At the upper edge the calipers have
+        // turned by 90 already, elsewhere by less.
         for _ in 0..3 {
-            if u[0] < 0.0 || u[1] <= 0.0 {
+            if u[0] <= 0.0 || u[1] < 0.0 {
                 u = [-u[1], u[0]];
             }
         }
+        if is_upper(edge) {
+            u = [-u[1], u[0]];
+        }
         let v = [-u[1], u[0]];
-        let place = |point: &Point, axis: [f32; 2]| axis[0] * point.x as f32 + axis[1] * point.y as f32;
-        let extremes = |axis: [f32; 2]| {
-            let places = hull.iter().map(|point| place(point, axis));
-            places.fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), at| (min.min(at), max.max(at)))
+        let place = |point: Point, axis: [f32; 2]| axis[0] * point.x as f32 + axis[1] * point.y as f32;
+        let furthest = |axis: [f32; 2]| {
+            let further = |a: Point, b: Point| if place(b, axis) > place(a, axis) { b } else { a };
+            hull.iter().copied().reduce(further).unwrap_or_default()
         };
-        let ((left, right), (top, bottom)) = (extremes(u), extremes(v));
-        let (width, height) = (right - left, bottom - top);
+        let (first, last) = (furthest(u.map(|x| -x)), furthest(u));
+        let (upper, lower) = (furthest(v.map(|x| -x)), furthest(v));
+        let (left, top) = (place(first, u), place(upper, v));
+        let (width, height) = (place(last - first, u), place(lower - upper, v));
         // `u` is of length 1 up to rounding only.
         let unit = (u[0] * v[1] - v[0] * u[1]).recip();
         let corner = [(left * v[1] - top * u[1]) * unit, (u[0] * top - v[0] * left) * unit];
         let (along, across) = (u.map(|x| x * width), v.map(|x| x * height));
         let length = |side: [f32; 2]| f64::from(side[0]).hypot(f64::from(side[1])) as f32;
-        Self {
+        let rectangle = Self {
             center: [0, 1].map(|axis| corner[axis] + (along[axis] + across[axis]) * 0.5),
             sides: [length(along), length(across)],
             angle: f64::from(along[1]).atan2(f64::from(along[0])).to_degrees() as f32,
-        }
+        };
+        (width * height, rectangle)
     }
 
     /// Its area.
@@ -78,6 +88,11 @@ impl RotatedRect {
         let corners = [first, second, opposite(first), opposite(second)];
         Quad::from_corners(corners.map(|[x, y]| Point::new(f64::from(x), f64::from(y))))
     }
+}
+
+/// Whether an edge of a hull, whose points go clockwise, is level and the upper one.
+fn is_upper(edge: Point) -> bool {
+    edge.y == 0.0 && edge.x > 0.0
 }
 
 #[cfg(test)]
