@@ -37,6 +37,7 @@ pub struct Line {
     corners: [[f64; 2]; 4],
 }
 
+/// Answers with the lines of text in a picture.
 #[function]
 pub async fn handle(file: Bytes) -> Result<Json<Page>> {
     let frame = Frame::of(decode(&file).await?).await?;

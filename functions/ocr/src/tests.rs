@@ -60,7 +60,9 @@ fn every_picture_of_the_corpus_is_read_as_by_the_python_package() {
         let lines = read(fs::read(corpus().join("pictures").join(&name)).unwrap());
         let texts = |lines: &[Found]| lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>();
         if texts(&lines) != texts(&reference) {
-            for (a, b) in lines.iter().zip(&reference) { println!("X {name} {} {:?} {:?} {} {}", a.text, a.corners, b.corners, a.score, b.score); }
+            for (a, b) in lines.iter().zip(&reference) {
+                println!("X {name} {} {:?} {:?} {} {}", a.text, a.corners, b.corners, a.score, b.score);
+            }
             misread.push((name, texts(&lines), texts(&reference)));
             continue;
         }

@@ -25,6 +25,7 @@ pub struct Sniffed {
     mime: &'static str,
 }
 
+/// Answers with the type of the body.
 #[function]
 pub async fn handle(body: Body) -> Result<Json<Sniffed>> {
     let excerpt = Excerpt::read(body).await?;
