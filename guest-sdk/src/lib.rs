@@ -30,6 +30,7 @@
 //! | errors that callers understand | [`Error`] |
 //! | models and tensors | [`Model`], [`Tensor`] with native operators |
 //! | settings and state | [`config`], [`keyvalue`] |
+//! | pictures: decoding, preparing, boxes, text | [`vision`] |
 //! | logs | [`log`]: `log::info!` and its kin, sent to the node; panics are logged too |
 //! | tests | [`testing`] |
 //!
@@ -56,6 +57,7 @@ pub mod config;
 pub mod keyvalue;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod vision;
 
 pub use body::Body;
 pub use bytes::Bytes;

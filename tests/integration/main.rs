@@ -13,6 +13,7 @@
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `bodies` | bodies of 200 MB in both directions |
 //! | `blocking` | models and kernels from WASI 0.2 |
+//! | `models` | models added, inspected and removed; out of memory and back |
 //! | `nn` | `wasi:nn` from both |
 //! | `operators` | native kernels, and guests that ask too much of them |
 //! | `load` | deploys and rollbacks while callers call |
@@ -39,6 +40,7 @@ mod hostile_models;
 mod layers;
 mod load;
 mod markdown;
+mod models;
 mod nn;
 mod observability;
 mod operators;

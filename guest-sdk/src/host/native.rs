@@ -60,7 +60,7 @@ impl Tensor {
     }
 
     pub(crate) fn read(&self) -> Vec<u8> {
-        self.0.as_bytes().to_vec()
+        self.0.to_row_major().as_bytes().unwrap_or_default().to_vec()
     }
 
     pub(crate) fn read_range(&self, offset: u64, length: u64) -> Result<Vec<u8>, HostError> {
@@ -68,11 +68,9 @@ impl Tensor {
             return Err(HostError::invalid("the range is past the end of the tensor"));
         };
         let range = start..start.saturating_add(length);
-        let bytes = self
-            .0
-            .as_bytes()
-            .get(range)
-            .ok_or_else(|| HostError::invalid("the range is past the end of the tensor"))?;
+        let tensor = self.0.to_row_major();
+        let bytes = tensor.as_bytes().and_then(|bytes| bytes.get(range));
+        let bytes = bytes.ok_or_else(|| HostError::invalid("the range is past the end of the tensor"))?;
         Ok(bytes.to_vec())
     }
 
@@ -191,7 +189,10 @@ pub(crate) fn config(key: &str) -> Result<Option<String>, HostError> {
 }
 
 pub(crate) fn log(level: Level, target: &str, message: &str) {
-    eprintln!("{level} {target}: {message}");
+    // tract tells of each step of each run.
+    if !target.starts_with("tract") {
+        eprintln!("{level} {target}: {message}");
+    }
 }
 
 impl From<inference::RunError> for HostError {
@@ -199,8 +200,8 @@ impl From<inference::RunError> for HostError {
         let code = match error {
             inference::RunError::InvalidArgument(_) => HostErrorCode::InvalidArgument,
             inference::RunError::DeadlineExceeded => HostErrorCode::DeadlineExceeded,
+            inference::RunError::EngineFailed(_) | inference::RunError::LoadFailed(_) => HostErrorCode::Failed,
             inference::RunError::TooMuchMemory { .. } => HostErrorCode::OutOfMemory,
-            inference::RunError::EngineFailed(_) => HostErrorCode::Failed,
         };
         Self::new(code, error.to_string())
     }

@@ -102,6 +102,11 @@ mod tests {
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
             let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("  spillway {}", sub.get_name())), "{} has no example", sub.get_name());
+            for inner in sub.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                let help = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let call = format!("  spillway {} {}", sub.get_name(), inner.get_name());
+                assert!(help.contains(&call), "`{call}` has no example");
+            }
         }
     }
 }

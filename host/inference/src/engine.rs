@@ -18,11 +18,11 @@ pub trait Engine: Send + Sync + 'static {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Parses and optimises the model in `file`, given whole, with what `specialization` fixes about it. Slow (seconds for large models), so never called on an
-    /// async thread. May panic: the caller contains it.
+    /// Parses and optimises the model in `file`, given whole, with what `specialization` fixes about it. Slow (seconds for
+    /// large models), so never called on an async thread. May panic: the caller contains it.
     ///
     /// # Errors
-    /// When the file is no model or this engine cannot run it.
+    /// When the file is no model, `specialization` does not fit it, or this engine cannot run it.
     fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError>;
 }
 
@@ -103,6 +103,9 @@ pub enum LoadError {
     /// Not the format that the engine reads, or damaged.
     #[error("not a model: {0}")]
     NotAModel(String),
+    /// A model that what the manifest fixes about it does not fit.
+    #[error("the manifest does not fit the model: {0}")]
+    Specialization(String),
     /// A model, but the engine cannot run it.
     #[error("not supported: {0}")]
     Unsupported(String),
@@ -138,6 +141,9 @@ pub enum RunError {
     /// The deadline passed before or while computing.
     #[error("the deadline passed before the model had finished")]
     DeadlineExceeded,
+    /// The model had been unloaded and cannot be loaded again; the next run tries anew.
+    #[error("the model is not in memory and cannot be loaded again: {0}")]
+    LoadFailed(String),
     /// The run would take more memory than the node gives one.
     #[error(
         "the run takes {} beside its inputs, and the node gives one run {}; give smaller inputs, or start the node with a \

@@ -6,7 +6,7 @@
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
-//! | `models` | [`Models`]: loads each digest once per node |
+//! | `models` | [`Models`]: loads each digest once per node, and unloads what nobody needs |
 //! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
 //! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
@@ -17,6 +17,7 @@
 //! | --- | --- | --- |
 //! | [`Models::open`] | a kernel thread, the first time | [`OpenError`]: unreadable, another digest, no model, unsupported |
 //! | inputs checked | the caller's thread | [`RunError::InvalidArgument`], naming the input |
+//! | loaded again, if it was unloaded | a kernel thread | [`RunError::LoadFailed`], [`RunError::DeadlineExceeded`] |
 //! | queued | first in, first out | [`RunError::DeadlineExceeded`] |
 //! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`] |
 //! | computed | a kernel thread, stopping between graph nodes | both of these |
@@ -45,7 +46,7 @@ pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};
-pub use models::{ModelSource, ModelStatus, Models, OpenError};
+pub use models::{ModelCounts, ModelPolicy, ModelSource, ModelStatus, Models, OpenError, UnloadReason, Unloaded};
 pub use run_memory::RunMemory;
 pub use screening::{ScreenError, Screening};
 pub use spillway_types::DType;

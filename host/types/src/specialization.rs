@@ -1,6 +1,7 @@
 //! How a model is fitted to one use before it is optimised.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,5 +33,25 @@ impl Specialization {
     /// Whether nothing is fixed.
     pub fn is_empty(&self) -> bool {
         self.shapes.is_empty() && self.constants.is_empty()
+    }
+}
+
+impl Scalar {
+    /// A float. All that are not a number are the same.
+    pub fn from_f64(number: f64) -> Self {
+        Self::Float(if number.is_nan() { f64::NAN } else { number }.to_bits())
+    }
+}
+
+impl fmt::Display for Scalar {
+    /// As the manifest writes it: `16000`, `0.5`, `true`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Boolean(flag) => flag.fmt(f),
+            Self::Float(bits) if f64::from_bits(*bits).is_nan() => f.write_str("nan"),
+            // Debug, unlike Display, has a fraction or an exponent, so that it reads back as a float.
+            Self::Float(bits) => write!(f, "{:?}", f64::from_bits(*bits)),
+        }
     }
 }

@@ -4,24 +4,30 @@
 //! | --- | --- |
 //! | `views` | reshape, expand, transpose, slice |
 //! | `elementwise` | cast, linear |
+//! | `unary`, `binary` | WebNN's elementwise operators of one and two inputs, clamp |
 //! | `arrange` | concat, pad |
 //! | `resample` | resample2d |
 //! | `warp` | warp |
 //! | `image` | decode-image |
+//! | `softmax`, `matmul` | softmax, matmul |
 //! | `extremes`, `reduce` | argMax, argMin, reduceMax and its kin |
 //!
 //! Checks come before anything is allocated, and are [`Check`]'s where two families share them. Names in messages are
 //! WebNN's for operators (`argMax`, `reduceSum`) and the WIT's for arguments.
 
 mod arrange;
+mod binary;
 mod check;
 mod elementwise;
 mod extremes;
 mod image;
+mod matmul;
 mod orientation;
 mod reduce;
 mod resample;
 mod sample;
+mod softmax;
+mod unary;
 mod views;
 mod warp;
 
@@ -96,9 +102,11 @@ pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunErr
         Operator::ArgMax(options) => extremes::arg("argMax", options, inputs),
         Operator::ArgMin(options) => extremes::arg("argMin", options, inputs),
         Operator::Reduce(options) => reduce::reduce(&options, inputs),
-        Operator::Unary(_) | Operator::Binary(_) | Operator::Clamp(_) | Operator::Softmax(_) | Operator::Matmul => {
-            Err(RunError::InvalidArgument(format!("{operator:?} is not there yet")))
-        }
+        Operator::Unary(operator) => unary::unary(operator, inputs),
+        Operator::Binary(operator) => binary::binary(operator, inputs),
+        Operator::Clamp(options) => unary::clamp(options, inputs),
+        Operator::Softmax(axis) => softmax::softmax(axis, inputs),
+        Operator::Matmul => matmul::matmul(inputs),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values between elements: where to read, with which weights, and how a weighted sum becomes an element again.
 
-use std::ops::{Add, Mul};
+use std::ops::{Add, Div, Mul, Sub};
 
 use spillway_types::operator::InterpolationMode;
 use tract_onnx::prelude::f16;
@@ -8,8 +8,11 @@ use tract_onnx::prelude::f16;
 use crate::element::Element;
 
 /// A float in which weighted sums are computed.
-pub(super) trait Real: Copy + Default + Add<Output = Self> + Mul<Output = Self> + Send + Sync {
+pub(super) trait Real:
+    Copy + Default + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
     fn from_f64(x: f64) -> Self;
+    fn exp(self) -> Self;
 }
 
 impl Real for f32 {
@@ -17,12 +20,20 @@ impl Real for f32 {
     fn from_f64(x: f64) -> Self {
         x as Self
     }
+    #[inline]
+    fn exp(self) -> Self {
+        self.exp()
+    }
 }
 
 impl Real for f64 {
     #[inline]
     fn from_f64(x: f64) -> Self {
         x
+    }
+    #[inline]
+    fn exp(self) -> Self {
+        self.exp()
     }
 }
 

@@ -4,15 +4,19 @@
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
 //! | `claims` | refuses shapes and sizes that do not hold, and weights in other files |
+//! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
+//! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
 //! | `memory` | refuses a run that would take too much memory |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 
 mod axes;
+mod branches;
 mod claims;
 mod graph;
 mod memory;
 mod plan;
+mod specialize;
 mod tflite;
 
 use spillway_types::Specialization;
@@ -45,8 +49,7 @@ impl Engine for TractEngine {
         if tflite::is_tflite(&file) {
             return load_tflite(file, specialization);
         }
-        let Graph { mut model, input_names, outputs } = Graph::read(file)?;
-        let _ = specialization; // helper H4
+        let Graph { mut model, input_names, outputs } = Graph::read(file, specialization)?;
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
         let (plans, outputs) = Plans::prepare(Source::Onnx(Box::new(model)), &axes, outputs)?;
         Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))

@@ -94,18 +94,6 @@ async fn a_panic_while_loading_is_an_error_and_the_node_goes_on() {
 }
 
 #[tokio::test]
-async fn an_unloaded_model_serves_those_who_hold_it_and_loads_anew_for_the_next() {
-    let bench = Bench::new(1);
-    let held = bench.open("echo").await.unwrap();
-    assert!(bench.models.unload(held.digest()));
-    assert!(!bench.models.unload(held.digest()));
-    assert!(bench.models.loaded().is_empty());
-    assert_eq!(held.run(x(1), None).await.unwrap().outputs[0].as_bytes().unwrap(), [1]);
-    assert!(!Arc::ptr_eq(&held, &bench.open("echo").await.unwrap()));
-    assert_eq!(bench.loads(), 2);
-}
-
-#[tokio::test]
 async fn opening_after_shutdown_says_so_every_time() {
     let bench = Bench::new(1);
     bench.threads.shutdown();

@@ -3,7 +3,13 @@
 mod cache;
 mod fake;
 mod hostile;
+mod kernels;
+mod lifecycle;
 mod onnx;
+mod pressure;
+mod rejections;
 mod runs;
+mod specializations;
 mod tflite;
 mod threads;
+mod views;

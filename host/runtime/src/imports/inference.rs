@@ -90,8 +90,8 @@ pub(super) fn refused(cause: RunError) -> Error {
     match cause {
         RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
         RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
+        RunError::EngineFailed(_) | RunError::LoadFailed(_) => error(ErrorCode::EngineFailed, message),
         RunError::TooMuchMemory { .. } => error(ErrorCode::OutOfMemory, message),
-        RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
     }
 }
 

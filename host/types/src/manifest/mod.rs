@@ -3,6 +3,7 @@
 mod diagnostic;
 mod parse;
 mod section;
+mod specialization;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -159,6 +160,7 @@ impl Manifest {
             if let Some(digest) = grant.digest {
                 line(format!("digest = \"{digest}\""));
             }
+            specialization::lines(&grant.specialization).into_iter().for_each(&mut line);
         }
         if !self.capabilities.keyvalue.is_empty() {
             line(format!("\n[capabilities]\nkeyvalue = {}", list(&self.capabilities.keyvalue)));

@@ -6,8 +6,7 @@ use std::hint::black_box;
 
 use serde::Deserialize;
 use spillway_sdk::{
-    Body, DType, Error, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function,
-    keyvalue, log,
+    Body, DType, Error, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function, keyvalue, log,
 };
 
 mod outside;

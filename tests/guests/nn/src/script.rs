@@ -37,9 +37,9 @@ pub(crate) fn answer(what: &str, body: &[u8]) -> String {
 fn run(graph: &Graph, inputs: Vec<(&str, Tensor)>) -> Result<String, Error> {
     let inputs = inputs.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     let outputs = graph.init_execution_context()?.compute(inputs)?;
-    let lines = outputs.iter().map(|(name, tensor)| {
-        format!("{name} {:?} {:?} {:?}\n", tensor.ty(), tensor.dimensions(), tensor.data())
-    });
+    let lines = outputs
+        .iter()
+        .map(|(name, tensor)| format!("{name} {:?} {:?} {:?}\n", tensor.ty(), tensor.dimensions(), tensor.data()));
     Ok(lines.collect())
 }
 

@@ -35,8 +35,8 @@ impl From<RunError> for NnError {
         let code = match &error {
             RunError::InvalidArgument(_) => ErrorCode::InvalidArgument,
             RunError::DeadlineExceeded => ErrorCode::Timeout,
+            RunError::EngineFailed(_) | RunError::LoadFailed(_) => ErrorCode::RuntimeError,
             RunError::TooMuchMemory { .. } => ErrorCode::TooLarge,
-            RunError::EngineFailed(_) => ErrorCode::RuntimeError,
         };
         Self::new(code, error.to_string())
     }
@@ -47,13 +47,16 @@ impl From<OpenError> for NnError {
         let code = match &error {
             OpenError::Load { cause: LoadError::NotAModel(_), .. } => ErrorCode::InvalidEncoding,
             OpenError::Load { cause: LoadError::Unsupported(_), .. } => ErrorCode::UnsupportedOperation,
-            OpenError::Load { cause: LoadError::TooMuchMemory { .. }, .. } => ErrorCode::TooLarge,
-            OpenError::Load { cause: LoadError::TooSlow { .. }, .. } => ErrorCode::Timeout,
-            OpenError::Load { cause: LoadError::Crashed(_), .. } => ErrorCode::RuntimeError,
-            OpenError::Check { .. }
-            | OpenError::Read { .. }
+            OpenError::Load { cause: LoadError::Specialization(_), .. } => ErrorCode::InvalidArgument,
+            OpenError::TooLarge { .. }
+            | OpenError::Load { cause: LoadError::TooMuchMemory { .. } | LoadError::TooSlow { .. }, .. } => {
+                ErrorCode::TooLarge
+            }
+            OpenError::Read { .. }
             | OpenError::WrongDigest { .. }
+            | OpenError::Check { .. }
             | OpenError::EngineFailed { .. }
+            | OpenError::Load { cause: LoadError::Crashed(_), .. }
             | OpenError::Stopped => ErrorCode::RuntimeError,
         };
         Self::new(code, error.to_string())
