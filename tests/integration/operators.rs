@@ -49,7 +49,7 @@ async fn a_guest_that_takes_100_000_handles_or_huge_views_is_refused_and_the_nod
     for (what, part) in [
         ("huge-sum", "raise `tensors` under [limits] in spillway.toml"),
         ("huge-image", "a tensor of 10800000000 bytes does not fit"),
-        ("deep-shape", "at most 64 axes"),
+        ("deep-shape", "1000000 axes; a tensor has at most 64"),
     ] {
         for _ in 0..3 {
             let told = node.call(&format!("/misbehave/{what}")).await.ok();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spillway_inference::check::{self, CheckLimits};
@@ -85,8 +85,8 @@ pub fn check_model(memory_bytes: u64, time: Duration) -> io::Result<()> {
     check::run(&[&TractEngine], limits, io::stdin().lock(), io::stdout().lock())
 }
 
-/// A child that waits for its question.
-struct Asked(Child);
+/// A child that waits for its question, and since when.
+struct Asked(Child, Instant);
 
 /// How a child ended.
 struct Ended {
@@ -105,7 +105,8 @@ fn start(limits: CheckLimits) -> io::Result<Asked> {
     command.args(["--time-ms", &limits.time.as_millis().to_string()]);
     command.env_clear().current_dir(Path::new("/"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map(Asked)
+    let started = Instant::now();
+    command.spawn().map(|child| Asked(child, started))
 }
 
 impl Asked {
@@ -117,7 +118,7 @@ impl Asked {
         specialization: &Specialization,
         file: &[u8],
     ) -> io::Result<Ended> {
-        let Self(mut child) = self;
+        let Self(mut child, started) = self;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         thread::scope(|scope| {
             // A child that ended early does not read on; what it said is what counts.
@@ -127,7 +128,9 @@ impl Asked {
             let said = scope.spawn(move || read(stdout, first));
             let complained = scope.spawn(move || read(stderr, second));
             // Disconnected when both streams have ended.
-            let is_late = silence.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout);
+            let left = time.saturating_sub(started.elapsed());
+            let was_cut = silence.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout);
+            let is_late = was_cut || started.elapsed() > time;
             // Also one that closed its streams and goes on.
             child.kill()?;
             let status = child.wait()?;
@@ -149,10 +152,12 @@ fn read(stream: Option<impl Read>, _open: mpsc::Sender<()>) -> Vec<u8> {
 }
 
 fn judge(ended: &Ended, limits: CheckLimits) -> Result<(), ScreenError> {
-    if let Some(answer) = check::answer(&ended.said) {
+    let signal = ended.status.signal();
+    if !ended.is_late
+        && let Some(answer) = check::answer(&ended.said)
+    {
         return Ok(answer?);
     }
-    let signal = ended.status.signal();
     if ended.is_late || signal == Some(Signal::XCPU.as_raw()) {
         return Err(LoadError::TooSlow { limit: limits.time }.into());
     }
