@@ -56,8 +56,11 @@ pub(crate) enum Work {
     /// It is there: a view of an input.
     View(Tensor),
     /// By computing. Allocates what the plan said.
-    Compute(Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>),
+    Compute(Computation),
 }
+
+/// What computes a result.
+pub(crate) type Computation = Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>;
 
 impl Plan {
     /// A view.

@@ -195,8 +195,8 @@ fn along_pixels<T: Sample, const N: usize, const C: usize>(
         let pixels = tap.index.map(|index| from[index]);
         for channel in 0..C {
             let mut sum = pixels[0][channel].to_real() * tap.weight[0];
-            for other in 1..N {
-                sum = sum + pixels[other][channel].to_real() * tap.weight[other];
+            for (pixel, weight) in pixels.iter().zip(tap.weight).skip(1) {
+                sum = sum + pixel[channel].to_real() * weight;
             }
             to[channel] = sum;
         }

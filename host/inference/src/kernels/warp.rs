@@ -123,8 +123,8 @@ fn warp_row<T: Sample, const N: usize, const C: usize>(image: &Image<'_, T>, m: 
         let (u, v) = if w == 1.0 { (u, v) } else { (u / w, v / w) };
         let (u, v) = if N == 1 { (u, v) } else { (rounded(u), rounded(v)) };
         // `max` first, which takes NaN, where the map divides 0 by 0, for far away too.
-        let (first_column, across) = taps::<N>(u.max(-FAR).min(FAR));
-        let (first_row, down) = taps::<N>(v.max(-FAR).min(FAR));
+        let (first_column, across) = taps::<N>(u.clamp(-FAR, FAR));
+        let (first_row, down) = taps::<N>(v.clamp(-FAR, FAR));
         let (width, height) = (image.size.width as i64, image.size.height as i64);
         let is_inside =
             first_column >= 0 && first_column + N as i64 <= width && first_row >= 0 && first_row + N as i64 <= height;
@@ -174,12 +174,12 @@ fn blend<T: Sample, const N: usize>(
     let (across, down) = (across.map(T::Real::from_f64), down.map(T::Real::from_f64));
     for (channel, to) in pixel.iter_mut().enumerate() {
         let mut sum = T::Real::default();
-        for row in 0..N {
+        for (row, weight) in down.into_iter().enumerate() {
             let mut part = at(row, 0, channel).to_real() * across[0];
-            for column in 1..N {
-                part = part + at(row, column, channel).to_real() * across[column];
+            for (column, weight) in across.into_iter().enumerate().skip(1) {
+                part = part + at(row, column, channel).to_real() * weight;
             }
-            sum = sum + part * down[row];
+            sum = sum + part * weight;
         }
         *to = T::from_real(sum);
     }

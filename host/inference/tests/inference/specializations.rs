@@ -25,7 +25,11 @@ fn run(model: &dyn LoadedModel, shape: &[usize], values: &[f32]) -> (Vec<usize>,
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let input = Tensor::from_bytes(DType::Float32, shape, &bytes).unwrap();
     let outputs = model.run(vec![input], &|| false).unwrap();
-    let floats = outputs[0].as_bytes().expect("outputs lie row by row").chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap()));
+    let floats = outputs[0]
+        .as_bytes()
+        .expect("outputs lie row by row")
+        .chunks_exact(4)
+        .map(|four| f32::from_le_bytes(four.try_into().unwrap()));
     (outputs[0].shape().to_vec(), floats.collect())
 }
 

@@ -49,7 +49,7 @@ const FILES: [(&str, &str); 7] = [
 ];
 
 /// Pictures and recordings of the tests, whose references lie beside them.
-const PICTURES: [&str; 3] = ["receipt.jpg", "chinese_night.jpg", "tilt_-20.png"];
+const PICTURES: [&str; 3] = ["receipt.png", "chinese_night.jpg", "tilt_-20.png"];
 const RECORDINGS: [&str; 2] = ["recorded-en", "silence"];
 
 /// Makes all calls twice and prints the table; gives the number of wrong answers.
