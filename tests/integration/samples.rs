@@ -165,6 +165,36 @@ async fn a_model_is_loaded_once_for_all_functions_and_all_calls() {
 }
 
 #[tokio::test]
+async fn ocr_loads_its_three_models_once_for_200_cold_calls() {
+    let folder = tempfile::tempdir().expect("tests may write temporary files");
+    let node = Node::builder().data(folder.path()).start().await;
+    let file = target().join("spillway/ocr.wasm").display().to_string();
+    node.cli(&["deploy", &file, "--json"]).await.json();
+    node.kill();
+
+    let node = Node::builder().data(folder.path()).start().await;
+    let before = node.resident_bytes();
+    let picture = std::fs::read(workspace().join("tests/data/ocr/pictures/label.png")).expect("it is kept");
+    let post = || Node::send(node.request(Method::POST, "/ocr").body(picture.clone()));
+    for answer in join_all((0..COLD_CALLS).map(|_| post())).await {
+        let lines = answer.json();
+        assert_eq!(lines["lines"][0]["text"], "Serial", "{}", answer.ok());
+    }
+    println!(
+        "resident: {before} bytes before, {} after, {} at most",
+        node.resident_bytes(),
+        node.peak_resident_bytes()
+    );
+    let models = node.get("/models").await;
+    let models = models.as_array().expect("models are a list");
+    assert_eq!(models.len(), 3, "{models:#?}");
+    for model in models {
+        assert_eq!(model["loads"], 1, "{model:#?}");
+        assert!(model["runs"].as_u64().is_some_and(|runs| runs >= COLD_CALLS as u64), "{model:#?}");
+    }
+}
+
+#[tokio::test]
 async fn inference_is_charged_to_the_call_and_the_function_that_asked_for_it() {
     let node = Node::start().await;
     deploy_two_at_once(&node).await;

@@ -31,6 +31,8 @@ impl Caller {
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> anyhow::Result<(Bytes, Duration)> {
         let request = Request::builder().method(Method::POST).uri(path).header("host", &self.address);
         let request = request.body(Full::new(body))?;
+        // The connection may still be busy with the end of the last answer.
+        self.sender.ready().await?;
         let started = Instant::now();
         let response = self.sender.send_request(request).await?;
         let status = response.status();

@@ -75,6 +75,8 @@ impl Beside {
             .env("CARGO_MANIFEST_DIR", workspace().join("functions").join(function.name()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Log records of the function.
+            .stderr(Stdio::null())
             .spawn()?;
         let questions = child.stdin.take().context("the pipe was asked for")?;
         let answers = BufReader::new(child.stdout.take().context("the pipe was asked for")?);
@@ -86,7 +88,9 @@ impl Beside {
         writeln!(self.questions, "{file}")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        let (nanoseconds, answer) = line.trim_end().split_once(' ').context("the native side failed; see above")?;
+        let (nanoseconds, answer) = line.trim_end().split_once(' ').context(
+            "the native side failed; run it by hand: `spillway-bench native`, with a file's name on standard input",
+        )?;
         Ok((answer.to_owned(), Duration::from_nanos(nanoseconds.parse()?)))
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Usage {
     load_nanoseconds: AtomicU64,
     /// What it occupied when it was last loaded, in bytes.
     loaded_bytes: AtomicUsize,
+    /// The slowest run of late, in nanoseconds: what a run takes, or a little less than before.
+    slowest_run: AtomicU64,
     /// Nanoseconds since the epoch of the tally: an atomic, because every run writes it.
     last_used: AtomicU64,
 }
@@ -79,6 +81,7 @@ impl Usage {
             hits: AtomicU64::default(),
             load_nanoseconds: AtomicU64::default(),
             loaded_bytes: AtomicUsize::default(),
+            slowest_run: AtomicU64::default(),
             last_used: AtomicU64::default(),
         })
     }
@@ -92,6 +95,18 @@ impl Usage {
             Err(_) => {}
         }
         self.touch(now);
+    }
+
+    /// How long a run with outputs computed.
+    pub(crate) fn note_time(&self, computed: Duration) {
+        let last = self.slowest_run.load(Relaxed);
+        // A lost update of two at once costs nothing but a run on the wrong thread.
+        self.slowest_run.store(nanoseconds(computed).max(last - last / 8).max(1), Relaxed);
+    }
+
+    /// How long the slowest run of late computed; `None` before the first.
+    pub(crate) fn slowest_run(&self) -> Option<Duration> {
+        Some(self.slowest_run.load(Relaxed)).filter(|slowest| *slowest > 0).map(Duration::from_nanos)
     }
 
     /// A load that took `took` until `now`.
