@@ -51,12 +51,14 @@ pub(crate) struct Plan {
     pub(crate) work: Work,
 }
 
+type Computation = Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>;
+
 /// How the result comes about.
 pub(crate) enum Work {
     /// It is there: a view of an input.
     View(Tensor),
     /// By computing. Allocates what the plan said.
-    Compute(Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>),
+    Compute(Computation),
 }
 
 impl Plan {

@@ -9,7 +9,7 @@ use crate::element::{Element, with_dtype};
 use crate::{RunError, Tensor};
 
 /// One element of the result, per tap.
-const NANOSECONDS_PER_TAP: f64 = 1.0;
+const NANOSECONDS_PER_TAP: f64 = 0.5;
 /// The map itself, for one pixel.
 const NANOSECONDS_PER_PIXEL: f64 = 5.0;
 /// Coordinates beyond are taken for this one: `f64` still tells pixels apart there, and integers do not overflow.
@@ -118,9 +118,8 @@ fn warp_row<T: Sample, const N: usize, const C: usize>(image: &Image<'_, T>, m: 
         let w = m[6] * x + w0;
         let (u, v) = (m[0] * x + u0, m[3] * x + v0);
         let (u, v) = if w == 1.0 { (u, v) } else { (u / w, v / w) };
-        // `max` first, which takes NaN, where the map divides 0 by 0, for far away too.
-        let (first_column, across) = taps::<N>(u.max(-FAR).min(FAR));
-        let (first_row, down) = taps::<N>(v.max(-FAR).min(FAR));
+        let (first_column, across) = taps::<N>(near(u));
+        let (first_row, down) = taps::<N>(near(v));
         let (width, height) = (image.size.width as i64, image.size.height as i64);
         let is_inside =
             first_column >= 0 && first_column + N as i64 <= width && first_row >= 0 && first_row + N as i64 <= height;
@@ -140,6 +139,12 @@ fn warp_row<T: Sample, const N: usize, const C: usize>(image: &Image<'_, T>, m: 
             });
         }
     }
+}
+
+/// A coordinate no further than [`FAR`]; NaN, where the map divides 0 by 0, is far away too.
+#[inline]
+fn near(coordinate: f64) -> f64 {
+    if coordinate.is_nan() { -FAR } else { coordinate.clamp(-FAR, FAR) }
 }
 
 /// The element that stands for `index`, or none for the constant.
@@ -165,12 +170,12 @@ fn blend<T: Sample, const N: usize>(
     let (across, down) = (across.map(T::Real::from_f64), down.map(T::Real::from_f64));
     for (channel, to) in pixel.iter_mut().enumerate() {
         let mut sum = T::Real::default();
-        for row in 0..N {
-            let mut part = at(row, 0, channel).to_real() * across[0];
-            for column in 1..N {
-                part = part + at(row, column, channel).to_real() * across[column];
+        for (row, &weight) in down.iter().enumerate() {
+            let mut part = T::Real::default();
+            for (column, &weight) in across.iter().enumerate() {
+                part = part + at(row, column, channel).to_real() * weight;
             }
-            sum = sum + part * down[row];
+            sum = sum + part * weight;
         }
         *to = T::from_real(sum);
     }
