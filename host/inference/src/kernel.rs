@@ -8,9 +8,9 @@ use crate::job::contain;
 use crate::kernels::{Plan, Stop, Work, plan};
 use crate::{JobError, KernelThreads, RunError, Tensor, byte_length};
 
-/// Work predicted to take less runs where it is asked for: handing it to a thread and back takes about as long (12 to 20 µs,
-/// `cargo run --release -p spillway-inference --example kernel_costs`), and meanwhile the caller's thread does nothing else
-/// that is worth more.
+/// Work predicted to take less runs where it is asked for. Handing it to a thread and back cost 3 µs on idle cores and 44
+/// on shared ones (medians of `cargo run --release -p spillway-inference --example kernel_costs`), and then there is the
+/// queue.
 const SHORT_NANOSECONDS: f64 = 20_000.0;
 
 /// One operator on its inputs, checked.
@@ -44,9 +44,15 @@ impl Kernel {
         self.plan.scratch_bytes
     }
 
+    /// How long computing is predicted to take, in nanoseconds; 0 for a view. A constant per element and family, measured
+    /// on one machine: good to tell what is short, not to plan with.
+    pub fn predicted_nanoseconds(&self) -> f64 {
+        if matches!(self.plan.work, Work::View(_)) { 0.0 } else { self.plan.nanoseconds }
+    }
+
     /// Whether computing is predicted to take under 20 µs, so that it is not worth a thread's attention.
     pub fn is_short(&self) -> bool {
-        matches!(self.plan.work, Work::View(_)) || self.plan.nanoseconds < SHORT_NANOSECONDS
+        self.predicted_nanoseconds() < SHORT_NANOSECONDS
     }
 
     /// Computes on the calling thread.

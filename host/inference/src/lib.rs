@@ -3,6 +3,8 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
+//! | `layout`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
+//! | `kernel`, `kernels` | [`Kernel`]: native operators, checked, then computed where they belong |
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |

@@ -8,7 +8,7 @@ use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
 /// One element of the input.
-const NANOSECONDS: f64 = 1.0;
+const NANOSECONDS: f64 = 0.5;
 
 /// `name` is `argMax` or `argMin`. NaN counts as the extreme, the first of them, as in NumPy: an answer that hides it would
 /// be taken for a result.

@@ -106,7 +106,7 @@ fn jpeg_header(bytes: &[u8]) -> Result<Header, String> {
     Ok(Header { format: Format::Jpeg, width, height, orientation, scratch_bytes })
 }
 
-/// Three channels, or one where the file has no more.
+/// Always three channels: the decoder makes them of gray, and of the four of CMYK, too.
 fn decode_jpeg(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
     let mut decoder = jpeg(bytes);
     decoder.decode_headers().map_err(|cause| cause.to_string())?;

@@ -14,8 +14,8 @@ use crate::layout::Odometer;
 use crate::{DType, RunError, Tensor};
 
 /// One multiplication and sum.
-const NANOSECONDS: f64 = 0.05;
-/// How many of them between two questions whether to go on: some 10 ms.
+const NANOSECONDS: f64 = 0.02;
+/// How many of them between two questions whether to go on: some 4 ms.
 const BLOCK: usize = 200_000_000;
 
 pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) work: Work,
 }
 
+type Computation = Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>;
+
 /// How the result comes about.
 pub(crate) enum Work {
     /// It is there: a view of an input.
@@ -58,9 +60,6 @@ pub(crate) enum Work {
     /// By computing. Allocates what the plan said.
     Compute(Computation),
 }
-
-/// What computes a result.
-pub(crate) type Computation = Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>;
 
 impl Plan {
     /// A view.

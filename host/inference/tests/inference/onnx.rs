@@ -10,6 +10,7 @@ use spillway_inference::{
     DType, Engine, LoadError, LoadedModel, Model, ModelSource, Models, OpenError, RunError, Tensor, TensorType,
     TractEngine,
 };
+use spillway_types::operator::{Operator, SliceOptions};
 use spillway_types::{Digest, Specialization};
 
 use crate::fake::pool;
@@ -65,6 +66,25 @@ fn a_model_of_fixed_shapes_computes_what_onnx_runtime_computes() {
     let outputs = run(&model, &[("y", y), ("x", x)]).unwrap();
     assert_close(&outputs[0], &[2, 2], &[2., 5., 5., 8.]);
     assert_eq!((outputs[1].dtype(), outputs[1].as_bytes().unwrap()), (DType::Boolean, &[0, 0, 1, 0][..]));
+}
+
+#[test]
+fn a_view_is_to_a_model_as_a_copy_of_it() {
+    let model = open("dense").unwrap();
+    let flat = f32s(&[9], &[0.5, -1., 2., 0., 0., 0., 3., 1., -1.]);
+    let view = |operator, of: &Tensor| crate::kernels::compute(operator, &[of]);
+    let rows = view(Operator::Reshape(vec![3, 3]), &flat);
+    let turned = view(Operator::Transpose(vec![]), &rows).to_row_major();
+    let last = SliceOptions { starts: vec![2, 0], sizes: vec![1, 3], strides: vec![] };
+    let expected = [0.2748805, 0.7251195, 0.2175502, 0.7824498, 0.1090968, 0.8909032];
+    assert!(rows.shares_storage_with(&flat));
+    assert_close(&run(&model, &[("x", rows.clone())]).unwrap()[0], &[3, 2], &expected);
+    let back = view(Operator::Transpose(vec![]), &turned);
+    assert_close(&run(&model, &[("x", back)]).unwrap()[0], &[3, 2], &expected);
+    let last = view(Operator::Slice(last), &rows);
+    assert_close(&run(&model, &[("x", last)]).unwrap()[0], &[1, 2], &expected[4..]);
+    // What the model was given is as it was.
+    assert_eq!(flat.as_bytes(), f32s(&[9], &[0.5, -1., 2., 0., 0., 0., 3., 1., -1.]).as_bytes());
 }
 
 #[test]
