@@ -50,7 +50,7 @@ const MAGIKA: Package = Package {
     ],
 };
 
-/// Voice activity, MIT. Of its files the one that tract runs fastest.
+/// Voice activity, MIT.
 const SILERO: Package = Package {
     name: "silero",
     requirement: "silero-vad==6.2.3",
