@@ -66,7 +66,7 @@ const FACE_DETECTION: Package = Package {
     }],
 };
 
-/// Voice activity, MIT. Of its files the one that tract runs fastest.
+/// Voice activity, MIT.
 const SILERO: Package = Package {
     name: "silero",
     requirement: "silero-vad==6.2.3",
