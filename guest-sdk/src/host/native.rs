@@ -111,7 +111,8 @@ impl Model {
                 Digest::of(&bytes)
             }
         };
-        let source = inference::ModelSource { digest, specialization: grant.specialization.clone(), file: file.clone() };
+        let source =
+            inference::ModelSource { digest, specialization: grant.specialization.clone(), file: file.clone() };
         let model = node.models.open(source).await;
         model.map(Self).map_err(|error| failed(format!("{error} ({})", file.display())))
     }

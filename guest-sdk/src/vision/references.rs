@@ -58,7 +58,6 @@ pub(super) struct Boxes {
 #[derive(Debug, Deserialize)]
 pub(super) struct Scored {
     pub(super) quad: Quad,
-    pub(super) score: f64,
 }
 
 impl References {
