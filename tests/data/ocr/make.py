@@ -74,7 +74,7 @@ CHINESE = page((520, 360), [
 ])
 
 save("receipt.png", RECEIPT)
-save("receipt.jpg", noisy(RECEIPT, 6, 1), quality=80)
+save("receipt.jpg", noisy(RECEIPT, 6, 1), quality=90, subsampling=0)
 save("columns.png", page((640, 400), [
     (30 + 320 * column, 40 + 50 * row, 24, "Sans", text)
     for column, texts in enumerate([
@@ -149,7 +149,7 @@ save("progressive.jpg", noisy(page((640, 480), [
     (70, 190, 34, "Sans", "Monday to Friday"),
     (70, 260, 34, "Sans", "8.00 - 18.30"),
     (70, 360, 26, "Sans", "Permit holders excepted"),
-], (225, 228, 220), (170, 20, 30)), 8, 3), quality=70, progressive=True)
+], (225, 228, 220), (170, 20, 30)), 8, 3), quality=80, progressive=True)
 # The picture is more than eight times as wide as high, which the package pads above and below.
 save("banner.png", page((720, 60), [(20, 12, 28, "Sans", "Breaking news: the river is back in its bed")]))
 # Less than 30 pixels high, which the package enlarges.

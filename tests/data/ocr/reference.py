@@ -5,35 +5,18 @@
     pip install opencv-python-headless==4.11.0.86 onnxruntime==1.32.0 pyclipper==1.4.0 shapely==2.2.0 pillow==13.0.0
     python reference.py
 
-The package runs with its own configuration. Only how a file becomes pixels is ours: see `pixels`.
+The package runs with its own configuration. Only how a file becomes pixels is ours: see `pixels.py`.
 """
 
 import json
-from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
 from rapidocr_onnxruntime import RapidOCR
 
-HERE = Path(__file__).parent
-
-
-def pixels(path: Path) -> np.ndarray:
-    """The picture as the package takes it from OpenCV: upright, BGR, on white paper.
-
-    Left to itself the package ignores the EXIF orientation, reads a palette's indices as shades of gray, and turns
-    the colours of most pictures with an opacity channel into their opposites.
-    """
-    image = ImageOps.exif_transpose(Image.open(path))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
-
+from pixels import HERE, PICTURES, pixels
 
 ocr = RapidOCR()
 references = {}
-for path in sorted((HERE / "pictures").iterdir()):
+for path in PICTURES:
     lines, _ = ocr(pixels(path))
     references[path.name] = [
         {"text": text, "score": round(float(score), 4), "box": [[round(value, 2) for value in point] for point in box]}
