@@ -6,7 +6,6 @@
 use crate::DType;
 
 /// Conversions from and to the host's own enum of element types, which has the same names.
-#[cfg(any(target_family = "wasm", feature = "native"))]
 macro_rules! dtypes {
     ($theirs:path) => {
         dtypes!($theirs: Float16 Float32 Float64 Int8 Int16 Int32 Int64 Uint8 Uint16 Uint32 Uint64 Boolean);
@@ -26,18 +25,22 @@ macro_rules! dtypes {
         }
     };
 }
-#[cfg(any(target_family = "wasm", feature = "native"))]
+#[cfg(target_family = "wasm")]
 use dtypes;
+#[cfg(not(target_family = "wasm"))]
+dtypes!(spillway_types::DType);
 
 #[cfg(target_family = "wasm")]
 mod wasm;
 #[cfg(target_family = "wasm")]
-pub(crate) use wasm::{Bucket, Model, Tensor, config, log};
+pub(crate) use wasm::{Bucket, Model, Tensor, config, log, operators};
 
 #[cfg(all(not(target_family = "wasm"), feature = "native"))]
 mod native;
 #[cfg(all(not(target_family = "wasm"), feature = "native"))]
 pub(crate) use native::{Bucket, Model, Tensor, config, log};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use spillway_types::operator as operators;
 
 #[cfg(all(not(target_family = "wasm"), not(feature = "native")))]
 mod absent;

@@ -28,8 +28,9 @@
 //! | what a handler takes and returns | [`FromRequest`], [`IntoResponse`], [`Json`], [`RequestExt`] |
 //! | bodies, whole or streaming | [`Body`] |
 //! | errors that callers understand | [`Error`] |
-//! | models and tensors | [`Model`], [`Tensor`] |
+//! | models and tensors | [`Model`], [`Tensor`] with native operators |
 //! | settings and state | [`config`], [`keyvalue`] |
+//! | pictures: decoding, preparing, boxes, text | [`vision`] |
 //! | logs | [`log`]: `log::info!` and its kin, sent to the node; panics are logged too |
 //! | tests | [`testing`] |
 //!
@@ -44,6 +45,7 @@ mod error;
 mod host;
 mod logging;
 mod model;
+mod operators;
 mod request;
 mod response;
 mod stream;
@@ -55,6 +57,7 @@ pub mod config;
 pub mod keyvalue;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod vision;
 
 pub use body::Body;
 pub use bytes::Bytes;
@@ -63,6 +66,7 @@ pub use host::{HostError, HostErrorCode, TensorType};
 pub use http::{self, HeaderMap, HeaderValue, Method, StatusCode, header};
 pub use log;
 pub use model::{Model, Outputs};
+pub use operators::{ColorMode, InterpolationMode, PaddingMode, Reduction, UnaryOperator};
 pub use request::{FromRequest, Json, Request, RequestExt};
 pub use response::{IntoResponse, Response};
 pub use spillway_macro::function;

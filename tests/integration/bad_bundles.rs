@@ -56,11 +56,11 @@ async fn unknown_imports_are_refused_by_their_names() {
         r#"(component
             (import "acme:db/query@1.0.0" (instance))
             (import "wasi:cli/environment@0.2.0" (instance))
-            (import "wasi:nn/graph@0.2.0-rc-2024-10-28" (instance))
+            (import "wasi:nn/graph@0.2.0-rc-2024-08-19" (instance))
             (instance $handler)
             (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
     );
-    let parts = ["acme:db/query@1.0.0", "wasi:nn/graph@0.2.0-rc-2024-10-28", "this node offers"];
+    let parts = ["acme:db/query@1.0.0", "wasi:nn/graph@0.2.0-rc-2024-08-19", "this node offers"];
     let problem = refused(bytes, ProblemType::UnknownImport, &parts).await;
     assert!(!problem.detail.contains("wasi:cli/environment"), "that one is offered: {problem:?}");
 }

@@ -10,7 +10,9 @@ use crate::serving;
 fn hello_with(digest: Digest) -> Vec<u8> {
     let manifest = serving::changed("hello", |manifest| {
         let name = "scorer".parse().expect("a good name");
-        manifest.models.insert(name, ModelGrant { digest: Some(digest), path: None });
+        manifest
+            .models
+            .insert(name, ModelGrant { digest: Some(digest), path: None, specialization: Default::default() });
     });
     with_manifest(&bundle("hello"), &manifest)
 }
@@ -91,7 +93,9 @@ async fn a_good_model_is_loaded_listed_and_shared_by_the_functions_that_name_it(
     assert_eq!(node.post(hello_with(digest), "").await.status, 201);
     let other = serving::changed("plain", |manifest| {
         let name = "same".parse().expect("a good name");
-        manifest.models.insert(name, ModelGrant { digest: Some(digest), path: None });
+        manifest
+            .models
+            .insert(name, ModelGrant { digest: Some(digest), path: None, specialization: Default::default() });
     });
     assert_eq!(node.post(with_manifest(&bundle("plain"), &other), "").await.status, 201);
     let models = node.cli(&["models", "--json"]).await.json();

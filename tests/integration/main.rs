@@ -12,7 +12,10 @@
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `bodies` | bodies of 200 MB in both directions |
-//! | `blocking` | models from WASI 0.2 |
+//! | `blocking` | models and kernels from WASI 0.2 |
+//! | `models` | models added, inspected and removed; out of memory and back |
+//! | `nn` | `wasi:nn` from both |
+//! | `operators` | native kernels, and guests that ask too much of them |
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
@@ -33,10 +36,14 @@ mod docs;
 mod faults;
 mod foreign;
 mod hangups;
+mod hostile_models;
 mod layers;
 mod load;
 mod markdown;
+mod models;
+mod nn;
 mod observability;
+mod operators;
 mod overload;
 mod routes;
 mod samples;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
@@ -162,6 +163,39 @@ async fn a_model_is_loaded_once_for_all_functions_and_all_calls() {
     assert_eq!(models[0]["runs"], COLD_CALLS, "{models:#?}");
     assert_eq!(models[0]["functions"], serde_json::json!(["default/sniff", "default/sniff-too"]), "{models:#?}");
     assert_eq!(loads(node.kill()), 1, "{COLD_CALLS} cold calls share the load");
+}
+
+#[tokio::test]
+async fn ocr_loads_its_three_models_once_for_200_cold_calls() {
+    let folder = tempfile::tempdir().expect("tests may write temporary files");
+    let node = Node::builder().data(folder.path()).start().await;
+    let file = target().join("spillway/ocr.wasm").display().to_string();
+    // The command line uploads the models. Then with a deadline that all calls meet that wait for two cores.
+    node.cli(&["deploy", &file, "--json"]).await.json();
+    let patient = variant("ocr", |manifest| manifest.limits.deadline = Duration::from_secs(600));
+    assert_eq!(node.post(patient, "").await.status, 201);
+    node.kill();
+
+    let node = Node::builder().data(folder.path()).start().await;
+    let before = node.resident_bytes();
+    let picture = std::fs::read(workspace().join("tests/data/ocr/pictures/sign.jpg")).expect("it is kept");
+    let post = || Node::send(node.request(Method::POST, "/ocr").body(picture.clone()));
+    for answer in join_all((0..COLD_CALLS).map(|_| post())).await {
+        let lines = answer.json();
+        assert_eq!(lines["lines"][0]["text"], "Mountainhut", "{}", answer.ok());
+    }
+    println!(
+        "resident: {before} bytes before, {} after, {} at most",
+        node.resident_bytes(),
+        node.peak_resident_bytes()
+    );
+    let models = node.get("/models").await;
+    let models = models.as_array().expect("models are a list");
+    assert_eq!(models.len(), 3, "{models:#?}");
+    for model in models {
+        assert_eq!(model["loads"], 1, "{model:#?}");
+        assert!(model["runs"].as_u64().is_some_and(|runs| runs >= COLD_CALLS as u64), "{model:#?}");
+    }
 }
 
 #[tokio::test]

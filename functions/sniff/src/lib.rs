@@ -25,8 +25,9 @@ pub struct Sniffed {
     mime: &'static str,
 }
 
+/// Answers with the type of the body.
 #[function]
-async fn handle(body: Body) -> Result<Json<Sniffed>> {
+pub async fn handle(body: Body) -> Result<Json<Sniffed>> {
     let excerpt = Excerpt::read(body).await?;
     let (content_type, score) = match excerpt.tokens() {
         Some(tokens) => ask(&tokens).await?,

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use log::Level;
 
+use super::operators::Operator;
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
 
@@ -34,6 +35,10 @@ impl Tensor {
 
     pub(crate) fn shape(&self) -> Vec<usize> {
         match self.0 {}
+    }
+
+    pub(crate) async fn compute(_: Operator, _: &[&Self]) -> Result<Self, HostError> {
+        absent()
     }
 }
 

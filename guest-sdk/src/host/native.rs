@@ -9,6 +9,7 @@ use log::Level;
 use spillway_inference as inference;
 use spillway_types::{Digest, Manifest, Origin};
 
+use super::operators::Operator;
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
 
@@ -59,7 +60,7 @@ impl Tensor {
     }
 
     pub(crate) fn read(&self) -> Vec<u8> {
-        self.0.as_bytes().to_vec()
+        self.0.to_row_major().as_bytes().unwrap_or_default().to_vec()
     }
 
     pub(crate) fn read_range(&self, offset: u64, length: u64) -> Result<Vec<u8>, HostError> {
@@ -67,11 +68,9 @@ impl Tensor {
             return Err(HostError::invalid("the range is past the end of the tensor"));
         };
         let range = start..start.saturating_add(length);
-        let bytes = self
-            .0
-            .as_bytes()
-            .get(range)
-            .ok_or_else(|| HostError::invalid("the range is past the end of the tensor"))?;
+        let tensor = self.0.to_row_major();
+        let bytes = tensor.as_bytes().and_then(|bytes| bytes.get(range));
+        let bytes = bytes.ok_or_else(|| HostError::invalid("the range is past the end of the tensor"))?;
         Ok(bytes.to_vec())
     }
 
@@ -81,6 +80,12 @@ impl Tensor {
 
     pub(crate) fn shape(&self) -> Vec<usize> {
         self.0.shape().to_vec()
+    }
+
+    pub(crate) async fn compute(operator: Operator, inputs: &[&Self]) -> Result<Self, HostError> {
+        let inputs = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+        let kernel = inference::Kernel::new(operator, inputs)?;
+        Ok(Self(kernel.run(node()?.models.threads(), None).await?))
     }
 }
 
@@ -106,7 +111,9 @@ impl Model {
                 Digest::of(&bytes)
             }
         };
-        let model = node.models.open(digest, file.clone()).await;
+        let source =
+            inference::ModelSource { digest, specialization: grant.specialization.clone(), file: file.clone() };
+        let model = node.models.open(source).await;
         model.map(Self).map_err(|error| failed(format!("{error} ({})", file.display())))
     }
 
@@ -182,7 +189,10 @@ pub(crate) fn config(key: &str) -> Result<Option<String>, HostError> {
 }
 
 pub(crate) fn log(level: Level, target: &str, message: &str) {
-    eprintln!("{level} {target}: {message}");
+    // tract tells of each step of each run.
+    if !target.starts_with("tract") {
+        eprintln!("{level} {target}: {message}");
+    }
 }
 
 impl From<inference::RunError> for HostError {
@@ -190,7 +200,8 @@ impl From<inference::RunError> for HostError {
         let code = match error {
             inference::RunError::InvalidArgument(_) => HostErrorCode::InvalidArgument,
             inference::RunError::DeadlineExceeded => HostErrorCode::DeadlineExceeded,
-            inference::RunError::EngineFailed(_) => HostErrorCode::Failed,
+            inference::RunError::EngineFailed(_) | inference::RunError::LoadFailed(_) => HostErrorCode::Failed,
+            inference::RunError::TooMuchMemory { .. } => HostErrorCode::OutOfMemory,
         };
         Self::new(code, error.to_string())
     }
@@ -201,5 +212,3 @@ impl From<&inference::TensorType> for TensorType {
         Self { name: ty.name.clone(), dtype: ty.dtype.into(), shape: ty.shape.clone() }
     }
 }
-
-super::dtypes!(inference::DType);

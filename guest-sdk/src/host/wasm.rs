@@ -4,8 +4,9 @@ use log::Level;
 
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
+pub(crate) use crate::wasi::bindings::spillway::tensor::operators;
 use crate::wasi::bindings::spillway::tensor::tensors::ErrorCode as Code;
-use crate::wasi::bindings::spillway::tensor::{inference, models, tensors};
+use crate::wasi::bindings::spillway::tensor::{inference, kernels, models, tensors};
 use crate::wasi::bindings::wasi::config::store as config_store;
 use crate::wasi::bindings::wasi::keyvalue::{atomics, store};
 use crate::wasi::bindings::wasi::logging::logging;
@@ -31,6 +32,11 @@ impl Tensor {
 
     pub(crate) fn shape(&self) -> Vec<usize> {
         self.0.shape().into_iter().map(|axis| axis as usize).collect()
+    }
+
+    pub(crate) async fn compute(operator: operators::Operator, inputs: &[&Self]) -> Result<Self, HostError> {
+        let inputs = inputs.iter().map(|tensor| &tensor.0).collect();
+        Ok(Self(kernels::compute(operator, inputs).await?))
     }
 }
 

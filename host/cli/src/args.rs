@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
-use crate::command::{build, deploy, gc, inspect, invoke, logs, ls, models, rm, rollback, up};
+use crate::command::{build, check_model, deploy, gc, inspect, invoke, logs, ls, models, rm, rollback, up};
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
 #[derive(Debug, Parser)]
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     Models(models::Models),
     Gc(gc::Gc),
+    #[command(hide = true)]
+    CheckModel(check_model::CheckModel),
 }
 
 /// The function that a subcommand is about.
@@ -97,9 +99,14 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
             let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("  spillway {}", sub.get_name())), "{} has no example", sub.get_name());
+            for inner in sub.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                let help = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let call = format!("  spillway {} {}", sub.get_name(), inner.get_name());
+                assert!(help.contains(&call), "`{call}` has no example");
+            }
         }
     }
 }

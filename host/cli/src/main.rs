@@ -23,6 +23,9 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
+    if let args::Command::CheckModel(check) = &cli.command {
+        return check.run();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(command::run(cli)),

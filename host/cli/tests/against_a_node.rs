@@ -247,3 +247,72 @@ async fn rm_without_a_terminal_demands_yes() {
     assert_eq!(node.seen().len(), 0);
     assert!(node.spillway(&["rm", "hello", "--yes"]).await.status.success());
 }
+
+fn model_status(digest: &Digest) -> Value {
+    json!([{
+        "digest": digest.to_string(), "label": "m.onnx", "added_at": "2026-11-24T00:00:00Z", "file_bytes": 7,
+        "engine": "tract", "loaded": true, "memory_bytes": 2048, "load_seconds": 0.004, "loads": 2, "hits": 5,
+        "runs": 3, "failed_runs": 1, "last_used_at": "2026-11-24T00:01:00Z", "functions": ["default/sniff"],
+        "specialization": ["sr = 16000"], "inputs": ["x: float32[?, 4]"], "outputs": ["y: float32[?]"],
+    }])
+}
+
+#[tokio::test]
+async fn models_are_listed_with_and_without_ls_and_inspected() {
+    let digest = Digest::of(MODEL);
+    let path = format!("GET /api/v1/models/{}", digest.short());
+    let node =
+        FakeNode::start(&[("GET /api/v1/models", 200, model_status(&digest)), (&path, 200, model_status(&digest))])
+            .await;
+    let listed = node.spillway(&["models"]).await;
+    assert_eq!(stdout(&listed), stdout(&node.spillway(&["models", "ls"]).await));
+    for part in [&*digest.short(), "m.onnx", "2.0 KiB", "4.0 ms", "default/sniff", "x: float32[?, 4]"] {
+        assert!(stdout(&listed).contains(part), "{part}: {listed:?}");
+    }
+    let inspected = stdout(&node.spillway(&["models", "inspect", &digest.short()]).await);
+    for part in [&*digest.to_string(), "2, 5 more opens", "3, 1 failed", "2026-11-24T00:01:00Z", "sr = 16000"] {
+        assert!(inspected.contains(part), "{part}: {inspected}");
+    }
+    let json = node.spillway(&["models", "inspect", &digest.short(), "--json"]).await;
+    assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap()[0]["failed_runs"], 1);
+}
+
+#[tokio::test]
+async fn adding_a_model_uploads_it_where_the_node_lacks_it_and_names_it_after_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.onnx");
+    std::fs::write(&file, MODEL).unwrap();
+    let digest = Digest::of(MODEL);
+    let blob = format!("PUT /api/v1/blobs/{digest}");
+    let receipt = json!({ "digest": digest.to_string(), "bytes": MODEL.len() });
+    let node = FakeNode::start(&[(&blob, 201, receipt), ("POST /api/v1/models", 201, model_status(&digest))]).await;
+    let output = node.spillway(&["models", "add", file.to_str().unwrap()]).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains(&format!("added {} m.onnx (7 B", digest.short())), "{output:?}");
+    let seen = node.seen();
+    assert!(seen.contains(&(blob, MODEL.to_vec())));
+    let (_, posted) = seen.last().unwrap();
+    let expected = json!({ "digest": digest.to_string(), "label": "m.onnx" });
+    assert_eq!(serde_json::from_slice::<Value>(posted).unwrap(), expected);
+
+    let absent = node.spillway(&["models", "add", "/nonexistent/m.onnx"]).await;
+    assert!(absent.status.code() == Some(1) && stderr(&absent).contains("/nonexistent/m.onnx"), "{absent:?}");
+}
+
+#[tokio::test]
+async fn a_model_in_use_is_not_removed_and_the_command_says_who_uses_it() {
+    let problem = json!({
+        "type": "urn:spillway:problem:model-in-use", "title": "The model is in use", "status": 409,
+        "detail": "model x is used by function default/sniff",
+    });
+    let node = FakeNode::start(&[
+        ("DELETE /api/v1/models/abc", 204, Value::Null),
+        ("DELETE /api/v1/models/def", 409, problem),
+    ])
+    .await;
+    let removed = node.spillway(&["models", "rm", "abc"]).await;
+    assert!(removed.status.success() && stdout(&removed).contains("removed abc"), "{removed:?}");
+    let refused = node.spillway(&["models", "rm", "def"]).await;
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(stderr(&refused).contains("default/sniff"), "{refused:?}");
+}

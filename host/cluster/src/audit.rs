@@ -12,9 +12,9 @@ use crate::store::Store;
 /// Where files and database differ. In a sound store `missing` is empty at any moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Blobs that a revision refers to and that have no file.
+    /// Blobs that a revision or an added model refers to and that have no file.
     pub missing: Vec<Digest>,
-    /// Blobs that no revision refers to: uploaded for a deploy that has not committed, or left for garbage collection.
+    /// Blobs that nothing refers to: uploaded for a deploy that has not committed, or left for garbage collection.
     pub unreferenced: Vec<Digest>,
     /// How many uploads are under way; none in a store that was just opened.
     pub staged: usize,
@@ -41,7 +41,9 @@ impl Store {
 
 fn referenced(connection: &Connection) -> rusqlite::Result<BTreeSet<Digest>> {
     connection
-        .prepare("SELECT bundle FROM revisions UNION SELECT digest FROM revision_models")?
+        .prepare(
+            "SELECT bundle FROM revisions UNION SELECT digest FROM revision_models UNION SELECT digest FROM models",
+        )?
         .query_map([], |row| parsed(row, 0))?
         .collect()
 }

@@ -66,7 +66,8 @@ impl Store {
         }
         let blobs = self.blobs().list()?;
         let young = blobs.iter().filter(|blob| !old(blob.renewed, policy.grace)).map(|blob| blob.digest);
-        let pinned: HashSet<Digest> = young.chain(in_use.iter().copied()).collect();
+        let added = self.models()?.into_iter().map(|model| model.digest);
+        let pinned: HashSet<Digest> = young.chain(in_use.iter().copied()).chain(added).collect();
         report.removed_revisions = self.drop_revisions(policy, &blobs, &pinned)?;
         for blob in blobs {
             if !pinned.contains(&blob.digest) && self.drop_blob(&blob)? {
@@ -100,7 +101,8 @@ impl Store {
         self.shared.database.write(|transaction| {
             let digest = listed.digest.to_string();
             let mut query = transaction.prepare_cached(
-                "SELECT 1 FROM revisions WHERE bundle = ?1 UNION ALL SELECT 1 FROM revision_models WHERE digest = ?1",
+                "SELECT 1 FROM revisions WHERE bundle = ?1 UNION ALL SELECT 1 FROM revision_models WHERE digest = ?1
+                 UNION ALL SELECT 1 FROM models WHERE digest = ?1",
             )?;
             if query.exists([digest])? {
                 return Ok(false);

@@ -4,7 +4,7 @@
 //! DATA/                 0700
 //!   layout              version of everything below
 //!   lock                held by the one node that uses the folder; contains its process id
-//!   store.sqlite        functions, revisions, routes, key-value pairs (and SQLite's -wal and -shm)
+//!   store.sqlite        functions, revisions, routes, added models, key-value pairs (and SQLite's -wal and -shm)
 //!   blobs/sha256/ab/…   bundles and models, read-only, named by their digest
 //!   staging/            uploads under way; emptied when the folder is opened
 //! ```
@@ -23,6 +23,7 @@ mod folder;
 mod functions;
 mod gc;
 mod keyvalue;
+mod models;
 mod store;
 
 pub use audit::Audit;
@@ -35,4 +36,5 @@ pub use keyvalue::{
     BATCH_BYTES_MAX, BATCH_KEYS_MAX, Bucket, KEY_BYTES_MAX, KeyPage, KeyValue, KeyValueError, PAGE_KEYS_MAX,
     VALUE_BYTES_MAX,
 };
+pub use models::{ModelError, ModelRecord};
 pub use store::Store;

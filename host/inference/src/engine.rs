@@ -1,6 +1,9 @@
 //! What an engine is: it turns a file into a loaded model, and a loaded model turns tensors into tensors.
 
 use std::fmt;
+use std::time::Duration;
+
+use spillway_types::{Specialization, format_bytes};
 
 use crate::{DType, Tensor};
 
@@ -10,12 +13,17 @@ pub trait Engine: Send + Sync + 'static {
     /// The name that operators see, such as `tract`.
     fn name(&self) -> &'static str;
 
-    /// Parses and optimises the model in `file`, given whole. Slow (seconds for large models), so never called on an
-    /// async thread. May panic: the caller contains it.
+    /// Which version of the engine this is. What another version made of a model says nothing about this one.
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// Parses and optimises the model in `file`, given whole, with what `specialization` fixes about it. Slow (seconds for
+    /// large models), so never called on an async thread. May panic: the caller contains it.
     ///
     /// # Errors
-    /// When the file is no model or this engine cannot run it.
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError>;
+    /// When the file is no model, `specialization` does not fit it, or this engine cannot run it.
+    fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError>;
 }
 
 /// A model in an engine's optimised form, shared by all who run it.
@@ -28,6 +36,20 @@ pub trait LoadedModel: Send + Sync + 'static {
 
     /// Memory that the model occupies, in bytes; an estimate.
     fn memory_bytes(&self) -> usize;
+
+    /// As [`run`](Self::run), if that takes at most `limit_bytes` beside the inputs. An engine that cannot tell runs.
+    ///
+    /// # Errors
+    /// Also [`RunError::TooMuchMemory`].
+    fn run_within(
+        &self,
+        inputs: Vec<Tensor>,
+        stop: &dyn Fn() -> bool,
+        limit_bytes: u64,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let _ = limit_bytes;
+        self.run(inputs, stop)
+    }
 
     /// Computes the outputs on the calling thread. `inputs` stand in the model's order and fit
     /// [`inputs`](Self::inputs). Asks `stop` between graph nodes, and gives up where it says so. May panic: the caller
@@ -75,14 +97,39 @@ impl fmt::Display for TensorType {
 }
 
 /// A file that an engine does not take. Messages are for the author of the function.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LoadError {
     /// Not the format that the engine reads, or damaged.
     #[error("not a model: {0}")]
     NotAModel(String),
+    /// A model that what the manifest fixes about it does not fit.
+    #[error("the manifest does not fit the model: {0}")]
+    Specialization(String),
     /// A model, but the engine cannot run it.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// The check of a file from strangers ended at its limit of memory.
+    #[error(
+        "loading it takes more than {}; if you trust the file, start the node with a larger --model-check-memory",
+        format_bytes(*limit_bytes)
+    )]
+    TooMuchMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The check of a file from strangers ended at its limit of time.
+    #[error(
+        "loading it takes longer than {} s; if you trust the file, start the node with a larger --model-check-time",
+        limit.as_secs_f64()
+    )]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The engine broke on the file, in a process where that does no harm.
+    #[error("the engine breaks on it: {0}")]
+    Crashed(String),
 }
 
 /// A run that gave no outputs.
@@ -94,6 +141,22 @@ pub enum RunError {
     /// The deadline passed before or while computing.
     #[error("the deadline passed before the model had finished")]
     DeadlineExceeded,
+    /// The model had been unloaded and cannot be loaded again; the next run tries anew.
+    #[error("the model is not in memory and cannot be loaded again: {0}")]
+    LoadFailed(String),
+    /// The run would take more memory than the node gives one.
+    #[error(
+        "the run takes {} beside its inputs, and the node gives one run {}; give smaller inputs, or start the node with a \
+         larger --run-memory",
+        format_bytes(*needed_bytes),
+        format_bytes(*limit_bytes)
+    )]
+    TooMuchMemory {
+        /// What it would take.
+        needed_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// The engine failed on inputs that fit.
     #[error("the engine failed: {0}")]
     EngineFailed(String),

@@ -2,11 +2,15 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | `dtype`, `tensor` | [`DType`], [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
+//! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
+//! | `layout`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
+//! | `kernel`, `kernels` | [`Kernel`]: native operators, checked, then computed where they belong |
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
 //! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
-//! | `models` | [`Models`]: loads each digest once per node |
+//! | `models` | [`Models`]: loads each digest once per node, and unloads what nobody needs |
+//! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
+//! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
 //!
 //! What happens to a call of a model:
@@ -15,6 +19,7 @@
 //! | --- | --- | --- |
 //! | [`Models::open`] | a kernel thread, the first time | [`OpenError`]: unreadable, another digest, no model, unsupported |
 //! | inputs checked | the caller's thread | [`RunError::InvalidArgument`], naming the input |
+//! | loaded again, if it was unloaded | a kernel thread | [`RunError::LoadFailed`], [`RunError::DeadlineExceeded`] |
 //! | queued | first in, first out | [`RunError::DeadlineExceeded`] |
 //! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`] |
 //! | computed | a kernel thread, stopping between graph nodes | both of these |
@@ -23,20 +28,30 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
-mod dtype;
+pub mod check;
+mod element;
 mod engine;
 mod job;
+mod kernel;
+mod kernels;
+mod layout;
 mod model;
 mod models;
+mod run_memory;
+mod screening;
+mod shared_storage;
 mod tensor;
 mod threads;
 mod tract;
 
-pub use dtype::DType;
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};
+pub use kernel::Kernel;
 pub use model::{Model, Run};
-pub use models::{ModelStatus, Models, OpenError};
+pub use models::{ModelCounts, ModelPolicy, ModelSource, ModelStatus, Models, OpenError, UnloadReason, Unloaded};
+pub use run_memory::RunMemory;
+pub use screening::{ScreenError, Screening};
+pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
 pub use threads::{KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

@@ -1,27 +1,48 @@
-//! A loaded model, as those who run it hold it.
+//! A model, as those who run it hold it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 
 use crate::arguments::arrange;
 use crate::job::contain;
-use crate::{JobError, KernelThreads, LoadedModel, RunError, Tensor, TensorType};
+use crate::models::{Boarding, Loaded, UnloadReason, Usage, Waiter};
+use crate::{JobError, KernelThreads, ModelStatus, RunError, Tensor, TensorType};
 
-/// A model in memory, shared by all sandboxes that may use it.
+/// As short as handing a run to a thread and back: see the kernels' own threshold (`kernel.rs`).
+const SHORT: Duration = Duration::from_micros(20);
+
+/// A model of the node, shared by all sandboxes that may use it. Its weights may leave memory while nobody runs it; the
+/// next run loads them again.
 pub struct Model {
+    /// To board a load, which keeps the model.
+    this: Weak<Model>,
     digest: Digest,
-    /// Shared with the jobs that run it, which may outlive their callers.
-    core: Arc<Core>,
+    specialization: Specialization,
+    /// Set by the first load, before anybody is given the model.
+    types: OnceLock<Types>,
+    /// Where it can be loaded from again; none if a guest brought it.
+    file: Mutex<Option<PathBuf>>,
+    form: Mutex<Form>,
+    usage: Arc<Usage>,
     threads: Arc<KernelThreads>,
-    load_time: Duration,
 }
 
-struct Core {
-    loaded: Box<dyn LoadedModel>,
-    runs: AtomicU64,
+struct Types {
+    inputs: Vec<TensorType>,
+    outputs: Vec<TensorType>,
+}
+
+/// What there is of a model in memory.
+#[derive(Default)]
+pub(crate) enum Form {
+    #[default]
+    Unloaded,
+    /// With all who wait for it.
+    Loading(Vec<Waiter>),
+    Loaded(Arc<Loaded>),
 }
 
 /// What a run gave, and where its time went.
@@ -29,20 +50,30 @@ struct Core {
 pub struct Run {
     /// In the order of [`Model::outputs`].
     pub outputs: Vec<Tensor>,
-    /// Waiting for a kernel thread.
+    /// Waiting for a kernel thread, and for the model to be loaded if it was not.
     pub queued: Duration,
     /// Computing.
     pub computed: Duration,
 }
 
 impl Model {
+    /// A model that is not loaded yet.
     pub(crate) fn new(
         digest: Digest,
-        loaded: Box<dyn LoadedModel>,
+        specialization: Specialization,
+        usage: Arc<Usage>,
         threads: Arc<KernelThreads>,
-        load_time: Duration,
-    ) -> Self {
-        Self { digest, core: Arc::new(Core { loaded, runs: AtomicU64::new(0) }), threads, load_time }
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            digest,
+            specialization,
+            types: OnceLock::new(),
+            file: Mutex::default(),
+            form: Mutex::default(),
+            usage,
+            threads,
+        })
     }
 
     /// What the model is named by.
@@ -50,20 +81,26 @@ impl Model {
         self.digest
     }
 
+    /// What is fixed about it.
+    pub fn specialization(&self) -> &Specialization {
+        &self.specialization
+    }
+
     /// The inputs in the model's own order.
     pub fn inputs(&self) -> &[TensorType] {
-        self.core.loaded.inputs()
+        self.types.get().map_or(&[], |types| &types.inputs)
     }
 
     /// The outputs in the model's own order.
     pub fn outputs(&self) -> &[TensorType] {
-        self.core.loaded.outputs()
+        self.types.get().map_or(&[], |types| &types.outputs)
     }
 
-    /// Runs the model on a kernel thread. Inputs are given by name, each exactly once, in any order.
+    /// Runs the model on a kernel thread, after loading it if it is not in memory. Inputs are given by name, each exactly
+    /// once, in any order.
     ///
-    /// Returns at `deadline` at the latest, whether the run waits or computes. With a deadline this needs a Tokio
-    /// runtime with time enabled; without one, any runtime will do.
+    /// Returns at `deadline` at the latest, whether the run waits, loads or computes; a load goes on for the next. With a
+    /// deadline this needs a Tokio runtime with time enabled; without one, any runtime will do.
     ///
     /// # Errors
     /// [`RunError`].
@@ -72,58 +109,182 @@ impl Model {
     /// Dropping the future takes a waiting run out of the queue, and ends one that computes at its next graph node.
     pub async fn run(&self, inputs: Vec<(String, Tensor)>, deadline: Option<Instant>) -> Result<Run, RunError> {
         let inputs = arrange(self.inputs(), inputs)?;
-        let core = self.core.clone();
-        let asked = Instant::now();
-        let job = self.threads.spawn(move |caller| {
-            let queued = asked.elapsed();
-            let outputs = core.run(inputs, &|| caller.is_gone() || has_passed(deadline))?;
-            Ok(Run { outputs, queued, computed: asked.elapsed() - queued })
-        });
-        let finished = match deadline {
-            None => job.await,
+        let run = self.load_and_run(inputs, deadline);
+        match deadline {
+            None => run.await,
             Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), job).await.map_err(|_| RunError::DeadlineExceeded)?
+                tokio::time::timeout_at(deadline.into(), run).await.map_err(|_| RunError::DeadlineExceeded)?
             }
-        };
-        finished.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+        }
     }
 
-    /// As [`run`](Self::run), on the calling thread: for native tests of functions, and for threads that may block.
+    async fn load_and_run(&self, inputs: Vec<Tensor>, deadline: Option<Instant>) -> Result<Run, RunError> {
+        let asked = Instant::now();
+        let loaded = self.board()?.wait().await.map_err(|error| RunError::LoadFailed(error.to_string()))?;
+        if self.is_short() {
+            return loaded.run_counted(inputs, asked, &|| has_passed(deadline));
+        }
+        let job = self
+            .threads
+            .spawn(move |caller| loaded.run_counted(inputs, asked, &|| caller.is_gone() || has_passed(deadline)));
+        job.await.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+    }
+
+    /// Whether a run is not worth a thread's attention, as a short [`Kernel`](crate::Kernel) is not: every run is alike,
+    /// because no axis is free, and of late none has taken longer.
+    fn is_short(&self) -> bool {
+        let is_fixed = |input: &TensorType| input.shape.iter().all(Option::is_some);
+        self.usage.slowest_run().is_some_and(|slowest| slowest < SHORT) && self.inputs().iter().all(is_fixed)
+    }
+
+    /// As [`run`](Self::run), on the calling thread: for native tests of functions, and for threads that may block, other
+    /// than kernel threads.
     ///
     /// # Errors
     /// [`RunError`].
     pub fn run_blocking(&self, inputs: Vec<(String, Tensor)>, deadline: Option<Instant>) -> Result<Run, RunError> {
         let inputs = arrange(self.inputs(), inputs)?;
-        let started = Instant::now();
-        let outputs = contain(|| self.core.run(inputs, &|| has_passed(deadline)))
-            .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))?;
-        Ok(Run { outputs, queued: Duration::ZERO, computed: started.elapsed() })
+        let asked = Instant::now();
+        let loaded = self.board()?.wait_blocking(deadline)?;
+        loaded.run_counted(inputs, asked, &|| has_passed(deadline))
     }
 
-    /// Memory that the model occupies, in bytes; the engine's estimate.
+    /// Memory that the model occupies now, in bytes; the engine's estimate, and 0 while it is not loaded.
     pub fn memory_bytes(&self) -> usize {
-        self.core.loaded.memory_bytes()
+        match &*self.form() {
+            Form::Loaded(loaded) => loaded.form.memory_bytes(),
+            Form::Loading(_) | Form::Unloaded => 0,
+        }
     }
 
-    /// How long reading, parsing and optimising took.
+    /// How long reading, parsing and optimising took the last time.
     pub fn load_time(&self) -> Duration {
-        self.load_time
+        self.usage.load_time()
     }
 
     /// How many runs have ended with outputs.
     pub fn runs(&self) -> u64 {
-        self.core.runs.load(Relaxed)
+        self.usage.runs()
+    }
+
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
+    }
+
+    pub(crate) fn form(&self) -> MutexGuard<'_, Form> {
+        // An engine that panics when asked for its memory leaves nothing half-changed.
+        self.form.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_file(&self, file: PathBuf) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    /// Notes what the first load tells about the model.
+    pub(crate) fn describe(&self, loaded: &Loaded) {
+        let (inputs, outputs) = (loaded.form.inputs(), loaded.form.outputs());
+        self.types.get_or_init(|| Types { inputs: inputs.to_vec(), outputs: outputs.to_vec() });
+    }
+
+    /// Ends a load: the form becomes `form`, and those who wait are to be told.
+    pub(crate) fn change_form(&self, form: Form) -> Vec<Waiter> {
+        match std::mem::replace(&mut *self.form(), form) {
+            Form::Loading(waiters) => waiters,
+            Form::Unloaded | Form::Loaded(_) => Vec::new(),
+        }
+    }
+
+    /// The form, if it is there and nobody runs it; then the model is unloaded.
+    pub(crate) fn take_idle_form(&self) -> Option<Arc<Loaded>> {
+        let mut form = self.form();
+        match std::mem::take(&mut *form) {
+            // Others take it only under this lock, so one is one until it is released.
+            Form::Loaded(loaded) if Arc::strong_count(&loaded) == 1 => Some(loaded),
+            other => {
+                *form = other;
+                None
+            }
+        }
+    }
+
+    /// What it tells about itself, if it was ever loaded.
+    pub(crate) fn status(&self, engine: &'static str, users: usize) -> Option<ModelStatus> {
+        let types = self.types.get()?;
+        let is_loaded = matches!(&*self.form(), Form::Loaded(_));
+        let memory_bytes = self.memory_bytes();
+        Some(ModelStatus {
+            digest: self.digest,
+            specialization: self.specialization.clone(),
+            engine,
+            is_loaded,
+            memory_bytes,
+            load_time: self.usage.load_time(),
+            last_used: self.usage.last_used(),
+            inputs: types.inputs.clone(),
+            outputs: types.outputs.clone(),
+            runs: self.usage.runs(),
+            failed_runs: self.usage.failed_runs(),
+            loads: self.usage.loads(),
+            hits: self.usage.hits(),
+            users,
+        })
+    }
+
+    fn board(&self) -> Result<Boarding, RunError> {
+        if let Form::Loaded(loaded) = &*self.form() {
+            return Ok(Boarding::Landed(loaded.clone()));
+        }
+        let stopped = || RunError::LoadFailed(JobError::Stopped.to_string());
+        let shared = self.usage.shared.upgrade().ok_or_else(stopped)?;
+        let this = self.this.upgrade().ok_or_else(stopped)?;
+        shared.board(&this, None).map_err(|error| RunError::LoadFailed(error.to_string()))
     }
 }
 
-impl Core {
-    fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
-        if stop() {
-            return Err(RunError::DeadlineExceeded);
+impl Loaded {
+    /// Runs on the calling thread, and says how long that took and how long it was since `asked`.
+    fn run_counted(
+        self: Arc<Self>,
+        inputs: Vec<Tensor>,
+        asked: Instant,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Run, RunError> {
+        let queued = asked.elapsed();
+        let usage = self.usage.clone();
+        let (outputs, took) = self.run(inputs, asked, stop)?;
+        let computed = took - queued;
+        usage.note_time(computed);
+        Ok(Run { outputs, queued, computed })
+    }
+
+    /// Runs on the calling thread; returns the outputs and the time since `asked`. An engine's panic is an error.
+    fn run(
+        self: Arc<Self>,
+        inputs: Vec<Tensor>,
+        asked: Instant,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Tensor>, Duration), RunError> {
+        let compute = || if stop() { Err(RunError::DeadlineExceeded) } else { self.form.run(inputs, stop) };
+        let result =
+            contain(compute).unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())));
+        let took = asked.elapsed();
+        let usage = self.usage.clone();
+        usage.note_run(&result, asked + took);
+        drop(self);
+        usage.relieve();
+        result.map(|outputs| (outputs, took))
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        if let Form::Loaded(_) = &*self.form() {
+            self.usage.tally.note_unload(UnloadReason::Released);
         }
-        let outputs = self.loaded.run(inputs, stop)?;
-        self.runs.fetch_add(1, Relaxed);
-        Ok(outputs)
     }
 }
 

@@ -1,22 +1,33 @@
 //! Tensors: what functions and engines hand each other.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use tract_onnx::prelude::DatumType;
 
 use crate::DType;
+use crate::element::{Element, with_dtype};
+use crate::layout::{Layout, map};
+use crate::shared_storage::Shared;
 
 /// The most axes that a tensor may have, as NumPy 2 (`NPY_MAXDIMS`). The byte ledger counts elements, so without a
 /// bound a guest could make the host hold a shape of millions of ones free of charge.
 pub const MAX_RANK: usize = 64;
 
-/// A dense tensor, row-major and little-endian. Immutable; a clone shares the bytes, and so does the engine.
+/// A tensor, little-endian. Immutable; a clone shares the bytes, and so do views and the engine.
+///
+/// What [`from_bytes`](Self::from_bytes) makes and models return lies row by row. Views (made by the operators `reshape`,
+/// `expand`, `transpose` and `slice`) show elements of another tensor's storage in another order, or a part of them, and
+/// keep all of that storage alive.
 #[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
-    elements: Arc<tract_onnx::prelude::Tensor>,
+    layout: Arc<Layout>,
+    storage: Arc<Storage>,
 }
+
+type Storage = tract_onnx::prelude::Tensor;
 
 impl Tensor {
     /// Copies `data` into a new tensor. `data` has exactly [`byte_length`]`(dtype, shape)` bytes; an empty `shape` is a
@@ -40,9 +51,22 @@ impl Tensor {
         )]
         // SAFETY: every bit pattern is a value of the numeric types, booleans were checked above, and the call itself
         // checks the length again.
-        let elements = unsafe { tract_onnx::prelude::Tensor::from_raw_dt(datum_type(dtype), shape, data) };
-        let elements = elements.expect("byte_length accepted the shape and the length of the data fits it");
-        Ok(Self { dtype, elements: Arc::new(elements) })
+        let storage = unsafe { Storage::from_raw_dt(datum_type(dtype), shape, data) };
+        Ok(Self::whole(dtype, storage.expect("byte_length accepted the shape and the length of the data fits it")))
+    }
+
+    /// A new tensor of `shape`, which has passed [`byte_length`], whose elements `fill` writes. They are 0 before: what
+    /// a kernel might forget to write must not be what another sandbox had there.
+    pub(crate) fn filled<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
+        let storage = Storage::zero_dt(T::datum_type(), shape);
+        let mut storage = storage.expect("tract makes tensors of all our types");
+        let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
+        fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
+        Self::whole(T::DTYPE, storage)
+    }
+
+    fn whole(dtype: DType, storage: Storage) -> Self {
+        Self { dtype, layout: Arc::new(Layout::row_major(storage.shape())), storage: Arc::new(storage) }
     }
 
     /// The element type.
@@ -52,26 +76,109 @@ impl Tensor {
 
     /// The length of each axis; empty for a scalar.
     pub fn shape(&self) -> &[usize] {
-        self.elements.shape()
+        &self.layout.shape
     }
 
-    /// All elements, row-major and little-endian.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.elements.as_bytes()
-    }
-
-    /// Size of the elements in bytes.
+    /// Size of the elements in bytes: what [`as_bytes`](Self::as_bytes) of the [row-major](Self::to_row_major) tensor
+    /// has, whatever the storage takes.
     pub fn byte_length(&self) -> usize {
-        self.as_bytes().len()
+        self.layout.len() * self.dtype.size_bytes()
     }
 
-    /// The engine's own view of the same bytes.
-    pub(crate) fn elements(self) -> Arc<tract_onnx::prelude::Tensor> {
-        self.elements
+    /// All elements, row by row and little-endian, where they lie so; `None` for a view whose elements do not. Then
+    /// [`to_row_major`](Self::to_row_major) first.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        let size = self.dtype.size_bytes();
+        if !self.layout.is_row_major() {
+            return None;
+        }
+        match self.layout.len() {
+            0 => Some(&[]),
+            length => Some(&self.storage.as_bytes()[self.layout.offset * size..][..length * size]),
+        }
+    }
+
+    /// The same elements lying row by row: this tensor where they do, else a copy of
+    /// [`byte_length`](Self::byte_length) bytes.
+    pub fn to_row_major(&self) -> Self {
+        if self.layout.is_row_major() {
+            return self.clone();
+        }
+        self.copied()
+    }
+
+    /// Bytes that a model which is given this tensor copies first: none where it shows all of its storage in order, as
+    /// anything but a view does.
+    pub fn bytes_to_copy(&self) -> usize {
+        if self.is_whole() { 0 } else { self.byte_length() }
+    }
+
+    /// Whether both show elements of one storage, so that one of them holds no memory that the other does not.
+    pub fn shares_storage_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.storage, &other.storage)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.layout.is_row_major() && self.layout.len() == self.storage.len()
+    }
+
+    /// A tensor of its own, row by row.
+    pub(crate) fn copied(&self) -> Self {
+        with_dtype!(self.dtype, T => {
+            Self::filled::<T>(self.shape(), |target| map(self.stored::<T>(), &self.layout, target, |x| x))
+        })
+    }
+
+    /// Where the elements lie in [`stored`](Self::stored).
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The same storage seen otherwise. `layout` shows no element that this one does not.
+    pub(crate) fn view(&self, layout: Layout) -> Self {
+        Self { dtype: self.dtype, layout: Arc::new(layout), storage: self.storage.clone() }
+    }
+
+    /// The storage's elements, more than the tensor's own where it is a view.
+    ///
+    /// # Panics
+    /// When `T` is not the type of the elements.
+    pub(crate) fn stored<T: Element>(&self) -> &[T] {
+        let plain = self.storage.as_plain_ram().expect("only plain storage is taken over");
+        plain.as_slice::<T>().expect("the caller matched on the dtype")
+    }
+
+    /// The elements row by row, copied only where they lie otherwise.
+    ///
+    /// # Panics
+    /// As [`stored`](Self::stored).
+    pub(crate) fn rows<T: Element>(&self) -> Cow<'_, [T]> {
+        let (stored, length) = (self.stored::<T>(), self.layout.len());
+        if length == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        if self.layout.is_row_major() {
+            return Cow::Borrowed(&stored[self.layout.offset..][..length]);
+        }
+        let mut rows = vec![T::default(); length];
+        map(stored, &self.layout, &mut rows, |x| x);
+        Cow::Owned(rows)
+    }
+
+    /// The tensor as the engine has it. Copies only what does not lie row by row from the storage's start to its end.
+    pub(crate) fn elements(self) -> Arc<Storage> {
+        if !self.is_whole() {
+            return self.copied().storage;
+        }
+        if self.storage.shape() == self.shape() {
+            return self.storage;
+        }
+        let datum_type = self.storage.datum_type();
+        Arc::new(Storage::from_storage(datum_type, &self.layout.shape, Shared(self.storage)))
     }
 
     /// Takes over a tensor that tract computed, without a copy but for the types that only tract has.
-    pub(crate) fn from_elements(elements: Arc<tract_onnx::prelude::Tensor>) -> Result<Self, String> {
+    pub(crate) fn from_elements(elements: Arc<Storage>) -> Result<Self, String> {
         let given = elements.datum_type();
         let dtype =
             dtype_of(given).ok_or_else(|| format!("the engine computed {given:?}, which tensors cannot hold"))?;
@@ -85,7 +192,7 @@ impl Tensor {
         if elements.as_plain_ram().is_none() || elements.as_bytes().len() != expected {
             return Err(format!("the engine computed a {dtype} tensor in a layout of its own"));
         }
-        Ok(Self { dtype, elements })
+        Ok(Self { dtype, layout: Arc::new(Layout::row_major(elements.shape())), storage: elements })
     }
 }
 
@@ -195,9 +302,13 @@ mod tests {
     fn a_tensor_gives_back_the_bytes_it_was_made_of() {
         let data: Vec<u8> = [1.5_f32, -2.0, 0.25, 8.0, 0.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         let tensor = Tensor::from_bytes(DType::Float32, &[2, 3], &data).unwrap();
-        assert_eq!((tensor.dtype(), tensor.shape(), tensor.as_bytes()), (DType::Float32, &[2, 3][..], &data[..]));
+        assert_eq!((tensor.dtype(), tensor.shape(), tensor.as_bytes()), (DType::Float32, &[2, 3][..], Some(&data[..])));
         assert_eq!(tensor.byte_length(), 24);
-        assert_eq!(tensor.clone().as_bytes().as_ptr(), tensor.as_bytes().as_ptr(), "a clone shares the bytes");
+        assert_eq!(
+            tensor.clone().as_bytes().unwrap().as_ptr(),
+            tensor.as_bytes().unwrap().as_ptr(),
+            "a clone shares the bytes"
+        );
     }
 
     #[test]
@@ -205,9 +316,9 @@ mod tests {
         use DType::*;
         for dtype in [Float16, Float32, Float64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Boolean] {
             let tensor = Tensor::from_bytes(dtype, &[2], &vec![1; 2 * dtype.size_bytes()]).unwrap();
-            let address = tensor.as_bytes().as_ptr();
+            let address = tensor.as_bytes().unwrap().as_ptr();
             let back = Tensor::from_elements(tensor.elements()).unwrap();
-            assert_eq!((back.dtype(), back.as_bytes().as_ptr()), (dtype, address), "{dtype}");
+            assert_eq!((back.dtype(), back.as_bytes().unwrap().as_ptr()), (dtype, address), "{dtype}");
         }
     }
 

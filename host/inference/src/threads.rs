@@ -13,7 +13,7 @@ use crate::job::{Caller, Job, Slot};
 /// Stack of a kernel thread. An overflow kills the node, and optimisers recurse over graphs from strangers; tract is
 /// made and tested on main threads, which Linux gives 8 MiB (`ulimit -s`). Twice that, of which only what is used is
 /// backed.
-const STACK_BYTES: usize = 16 << 20;
+pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 /// A pool of operating system threads for native work: inference, model loading, long kernels.
 ///

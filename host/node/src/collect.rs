@@ -66,6 +66,8 @@ impl Node {
         let in_use: Vec<_> = held
             .iter()
             .flat_map(|revision| revision.manifest.model_digests().into_iter().chain([revision.bundle]))
+            // Calls may still run on a revision that has gone, and their models be loaded again.
+            .chain(self.models.known().into_iter().filter(|model| model.users > 0).map(|model| model.digest))
             .collect();
         let policy = GcPolicy {
             keep_revisions: self.config.keep_revisions,

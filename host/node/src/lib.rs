@@ -8,6 +8,7 @@
 //! | `deploy` | from bundle to serving revision, rollback, removal |
 //! | `routes` | host, path and method to revision |
 //! | `revision` | a revision that serves: admission and counters |
+//! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
 
 mod api;
@@ -17,8 +18,12 @@ mod ingress;
 mod keyvalue;
 mod logs;
 mod metrics;
+mod models;
 mod node;
+mod passed;
 mod revision;
 mod routes;
+mod screening;
 
 pub use node::{Addresses, Config, run};
+pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};

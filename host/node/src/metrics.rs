@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use spillway_inference::ThreadLoad;
+use spillway_inference::{ModelCounts, ThreadLoad, UnloadReason};
 use spillway_runtime::Timing;
 use spillway_types::{FunctionId, Outcome};
 
@@ -42,6 +42,11 @@ struct OutcomeLabels {
     namespace: String,
     function: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -192,6 +197,7 @@ impl Metrics {
         &self,
         functions: impl IntoIterator<Item = FunctionReading<'a>>,
         models: &[spillway_inference::ModelStatus],
+        counts: &ModelCounts,
         threads: &ThreadLoad,
     ) -> Result<String, std::fmt::Error> {
         let gauges = &self.gauges;
@@ -220,16 +226,9 @@ impl Metrics {
         gauges.resident.set(signed(resident_bytes()));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        // The kernel threads keep their own time; it goes before the end mark.
-        let mut extra = Registry::with_prefix("spillway");
-        extra.register_with_unit(
-            "kernel",
-            "Time that kernel threads have worked",
-            Unit::Seconds,
-            ConstCounter::new(threads.busy.as_secs_f64()),
-        );
+        // What others count goes before the end mark.
         let mut tail = String::new();
-        encode(&mut tail, &extra)?;
+        encode(&mut tail, &counted_elsewhere(counts, threads))?;
         Ok(text.trim_end_matches("# EOF\n").to_owned() + &tail)
     }
 }
@@ -256,6 +255,30 @@ impl FunctionMetrics {
     pub(crate) fn invocations(&self) -> u64 {
         self.outcomes.iter().map(Counter::get).sum()
     }
+}
+
+/// Counters that the kernel threads and the models keep themselves.
+fn counted_elsewhere(models: &ModelCounts, threads: &ThreadLoad) -> Registry {
+    let mut registry = Registry::with_prefix("spillway");
+    registry.register_with_unit(
+        "kernel",
+        "Time that kernel threads have worked",
+        Unit::Seconds,
+        ConstCounter::new(threads.busy.as_secs_f64()),
+    );
+    for (name, help, count) in [
+        ("model_loads", "Models loaded, reloads included", models.loads),
+        ("model_load_failures", "Models that could not be loaded", models.failed_loads),
+        ("model_hits", "Models found in memory when they were opened", models.hits),
+    ] {
+        registry.register(name, help, ConstCounter::new(count));
+    }
+    let unloads = Family::<ReasonLabels, Counter>::default();
+    for reason in UnloadReason::ALL {
+        unloads.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc_by(models.unloads(reason));
+    }
+    registry.register("model_unloads", "Models that left memory", unloads);
+    registry
 }
 
 fn labels(id: &FunctionId) -> FunctionLabels {

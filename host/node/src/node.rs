@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
-use spillway_inference::{KernelThreads, Models, TractEngine};
+use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_types::FunctionId;
 use tokio::sync::{Notify, Semaphore};
@@ -24,7 +24,8 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
-use crate::{api, collect};
+use crate::screening::ChildProcess;
+use crate::{api, collect, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
@@ -46,6 +47,16 @@ pub struct Config {
     pub keep_revisions: usize,
     /// Threads for native inference; one per core if not given.
     pub kernel_threads: Option<usize>,
+    /// What loaded models may occupy together, in bytes; half of the machine's memory if not given.
+    pub model_memory_bytes: Option<u64>,
+    /// How long a model stays in memory that does not run; `None` for ever.
+    pub model_idle: Option<Duration>,
+    /// Memory that one run of a model may take beside its inputs.
+    pub run_memory_bytes: u64,
+    /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
+    pub model_check_memory_bytes: Option<u64>,
+    /// How long that check may take.
+    pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
 }
@@ -149,6 +160,7 @@ pub async fn run(
     let api = tokio::spawn(api::serve(node.clone(), api_listener.into_inner(), stop_api.clone()));
     node.restore().await?;
     node.ready.store(true, Relaxed);
+    let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
     let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
@@ -165,6 +177,7 @@ pub async fn run(
     stop_api.cancel();
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
+    tending.await.context("unloading idle models failed")?;
     let logs = node.logs.clone();
     tokio::task::spawn_blocking(move || logs.flush()).await?;
     tracing::info!(drained, "stopped");
@@ -179,7 +192,14 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             None => KernelThreads::one_per_core(),
         }
         .context("kernel threads cannot be started")?;
-        let models = Arc::new(Models::new(Arc::new(TractEngine), Arc::new(threads)));
+        let policy = ModelPolicy { memory_bytes: models::budget(config.model_memory_bytes), idle: config.model_idle };
+        let (memory, time) = (config.model_check_memory_bytes, config.model_check_time);
+        let checked = config.data.join("checked");
+        let screening = ChildProcess::new(checked.clone(), memory, time)
+            .with_context(|| format!("passed checks of models cannot be kept in {}", checked.display()))?;
+        let engine = Arc::new(RunMemory::new(TractEngine, config.run_memory_bytes));
+        let models = Models::with_policy(engine, Arc::new(threads), policy).with_screening(Arc::new(screening));
+        let models = Arc::new(models);
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),
             compilations: 1,

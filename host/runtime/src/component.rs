@@ -58,11 +58,17 @@ const OFFERED: &[(&str, &[&str], Offer)] = &[
     ("wasi:keyvalue", &["store", "atomics", "batch"], Offer::Exactly("0.2.0-draft")),
     ("wasi:config", &["store"], Offer::Exactly("0.2.0-rc.1")),
     ("wasi:logging", &["logging"], Offer::Exactly("0.1.0-draft")),
-    ("spillway:tensor", &["tensors", "models", "inference-blocking"], Offer::Exactly("0.1.0")),
+    ("wasi:nn", &["tensor", "graph", "inference", "errors"], Offer::Exactly("0.2.0-rc-2024-10-28")),
+    (
+        "spillway:tensor",
+        &["tensors", "models", "inference-blocking", "operators", "kernels-blocking"],
+        Offer::Exactly("0.1.0"),
+    ),
 ];
 
 /// Offered on the engine for WASI 0.3 only: the 0.2 engine has no asynchronous functions.
-const OFFERED_ON_P3: &[(&str, &[&str], Offer)] = &[("spillway:tensor", &["inference"], Offer::Exactly("0.1.0"))];
+const OFFERED_ON_P3: &[(&str, &[&str], Offer)] =
+    &[("spillway:tensor", &["inference", "kernels"], Offer::Exactly("0.1.0"))];
 
 #[derive(Clone, Copy)]
 enum Offer {
@@ -161,6 +167,7 @@ mod tests {
             ("wasi:cli/environment@0.3.2", Interface::P2, false),
             ("wasi:cli/environment@0.2.0-rc-2023-11-10", Interface::P2, false),
             ("wasi:nn/tensor@0.2.0", Interface::P2, false),
+            ("wasi:nn/graph@0.2.0-rc-2024-10-28", Interface::P2, true),
             ("spillway:tensor/inference@0.1.0", Interface::P3, true),
             ("spillway:tensor/inference@0.1.0", Interface::P2, false),
             ("spillway:tensor/inference-blocking@0.1.0", Interface::P2, true),

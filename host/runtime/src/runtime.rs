@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spillway_inference::{Model, Models};
+use spillway_inference::{Model, ModelSource, Models};
 use spillway_types::{Digest, FunctionId, Manifest, ModelName};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
@@ -61,8 +61,8 @@ pub struct FunctionSpec {
     pub manifest: Manifest,
     /// The bare component ([`spillway_types::Bundle::component`]).
     pub component: Vec<u8>,
-    /// Digest and file of each model that the manifest grants.
-    pub models: BTreeMap<ModelName, (Digest, PathBuf)>,
+    /// The models that the manifest grants.
+    pub models: BTreeMap<ModelName, ModelSource>,
     /// Where its log records go.
     pub log: Arc<dyn LogSink>,
 }
@@ -94,7 +94,7 @@ pub enum PrepareError {
         exports: Vec<String>,
     },
     /// It imports what no sandbox is linked with.
-    #[error("the component imports {}; this node offers WASI 0.2 and 0.3, wasi:http, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1, wasi:logging@0.1.0-draft and spillway:tensor@0.1.0", imports.join(", "))]
+    #[error("the component imports {}; this node offers WASI 0.2 and 0.3, wasi:http, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1, wasi:logging@0.1.0-draft, wasi:nn@0.2.0-rc-2024-10-28 and spillway:tensor@0.1.0", imports.join(", "))]
     UnknownImports {
         /// Their names.
         imports: Vec<String>,
@@ -173,6 +173,7 @@ impl Runtime {
             function: spec.id,
             limits: spec.manifest.limits,
             models,
+            node_models: self.models.clone(),
             config: spec.manifest.config,
             buckets: spec.manifest.capabilities.keyvalue,
             keyvalue: self.keyvalue.clone(),
@@ -203,13 +204,13 @@ impl Runtime {
 
     async fn open_models(
         &self,
-        granted: &BTreeMap<ModelName, (Digest, PathBuf)>,
+        granted: &BTreeMap<ModelName, ModelSource>,
     ) -> Result<BTreeMap<String, Arc<Model>>, PrepareError> {
         let mut models = BTreeMap::new();
-        for (name, (digest, file)) in granted {
-            let model = self.models.open(*digest, file.clone()).await.map_err(|error| PrepareError::Model {
+        for (name, source) in granted {
+            let model = self.models.open(source.clone()).await.map_err(|error| PrepareError::Model {
                 name: name.clone(),
-                digest: *digest,
+                digest: source.digest,
                 reason: error.to_string(),
             })?;
             models.insert(name.as_str().to_owned(), model);

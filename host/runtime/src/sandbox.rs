@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use spillway_inference::Model;
+use spillway_inference::{Model, Models};
 use spillway_types::{FunctionId, Limits};
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
@@ -23,6 +23,8 @@ pub(crate) struct Grants {
     pub(crate) function: FunctionId,
     pub(crate) limits: Limits,
     pub(crate) models: BTreeMap<String, Arc<Model>>,
+    /// All models of the node: its threads compute kernels, and a guest may bring models of its own.
+    pub(crate) node_models: Arc<Models>,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) buckets: Vec<String>,
     pub(crate) keyvalue: Arc<dyn KeyValue>,

@@ -6,21 +6,27 @@
 //! | `name`, `route` | names and routes that people give |
 //! | `manifest` | `spillway.toml`, parsed and checked |
 //! | `bundle` | one `.wasm` file: component, manifest, models |
+//! | `dtype`, [`operator`] | element types of tensors, and native operators as data |
+//! | `specialization` | how a model is fitted to one use |
 //! | `limits`, `outcome`, `problem` | what a call may use, how it ends, what its caller hears |
 //! | [`api`] | the JSON of the control API |
 
 pub mod api;
 mod bundle;
 mod digest;
+mod dtype;
 mod limits;
 mod manifest;
 mod name;
+pub mod operator;
 mod outcome;
 mod problem;
 mod route;
+mod specialization;
 
 pub use bundle::{Bundle, BundleError};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
+pub use dtype::DType;
 pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
 pub use manifest::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
@@ -29,3 +35,4 @@ pub use name::{FunctionId, FunctionName, ModelName, Namespace, ParseNameError};
 pub use outcome::Outcome;
 pub use problem::{Problem, ProblemType};
 pub use route::{Route, RoutePattern};
+pub use specialization::{Scalar, Specialization};

@@ -74,6 +74,8 @@ problems! {
     InvalidModel, "invalid-model", 422, "A model cannot be used";
     /// A route belongs to another function.
     RouteTaken, "route-taken", 409, "The route is taken";
+    /// A model that functions may open cannot be removed.
+    ModelInUse, "model-in-use", 409, "The model is in use";
     /// A blob's bytes have another digest than its name says.
     DigestMismatch, "digest-mismatch", 422, "The digest does not match";
 }

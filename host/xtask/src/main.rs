@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask setup | demo | test`.
+//! Chores of this repository: `cargo xtask setup | demo | test | bench`.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -7,7 +7,9 @@
 //! | `setup` | installs what a build needs: guest toolchain, models, tools of the tests |
 //! | `demo` | builds, starts a node, deploys and calls the samples |
 //! | `test` | sets up and runs every test |
+//! | `bench` | builds and runs a benchmark |
 
+mod bench;
 mod demo;
 mod setup;
 mod step;
@@ -36,6 +38,8 @@ enum Chore {
     Demo(demo::Demo),
     /// Set up and run every test; arguments go to `cargo test`
     Test(test::Test),
+    /// Build and run a benchmark
+    Bench(bench::Bench),
 }
 
 #[tokio::main]
@@ -55,5 +59,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Chore::Setup(args) => args.run(&workspace).await,
         Chore::Demo(args) => args.run(&workspace).await,
         Chore::Test(args) => args.run(&workspace).await,
+        Chore::Bench(args) => args.run(&workspace).await,
     }
 }

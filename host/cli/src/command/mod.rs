@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub(crate) mod build;
+pub(crate) mod check_model;
 pub(crate) mod deploy;
 pub(crate) mod gc;
 pub(crate) mod inspect;
@@ -29,5 +30,6 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rm(args) => args.run(global).await,
         Command::Models(args) => args.run(global).await,
         Command::Gc(args) => args.run(global).await,
+        Command::CheckModel(_) => anyhow::bail!("`main` runs it, without the async runtime"),
     }
 }

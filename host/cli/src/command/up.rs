@@ -45,6 +45,29 @@ pub(crate) struct Up {
     /// Threads for inference [default: one per core]
     #[arg(long, env = "SPILLWAY_KERNEL_THREADS", value_name = "N")]
     kernel_threads: Option<usize>,
+    /// Memory that loaded models may occupy together [default: half of the machine's, or of the container's]
+    ///
+    /// Beyond it, models that have not run for longest are unloaded; their next run loads them again.
+    #[arg(long, env = "SPILLWAY_MODEL_MEMORY", value_parser = parse_bytes, value_name = "SIZE")]
+    model_memory: Option<u64>,
+    /// How long a model stays in memory that does not run; `never` keeps all
+    #[arg(long, env = "SPILLWAY_MODEL_IDLE", default_value = "10m", value_parser = parse_idle, value_name = "DURATION")]
+    model_idle: ModelIdle,
+    /// Memory that one run of a model may take beside its inputs
+    #[arg(long, env = "SPILLWAY_RUN_MEMORY", default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    run_memory: u64,
+    /// Memory that the check of a new model file may take [default: 2GiB, or eight times the file]
+    #[arg(long, env = "SPILLWAY_MODEL_CHECK_MEMORY", value_parser = parse_bytes, value_name = "SIZE")]
+    model_check_memory: Option<u64>,
+    /// How long the check of a new model file may take
+    #[arg(
+        long,
+        env = "SPILLWAY_MODEL_CHECK_TIME",
+        default_value = "60s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    model_check_time: Duration,
     /// How long calls in flight may take to end on shutdown
     #[arg(
         long,
@@ -65,6 +88,18 @@ enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// How long a model may be idle; `None` for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ModelIdle(Option<Duration>);
+
+fn parse_idle(text: &str) -> Result<ModelIdle, String> {
+    if matches!(text, "never" | "0") {
+        return Ok(ModelIdle(None));
+    }
+    let idle = parse_duration(text).map_err(|error| format!("{error}, or `never`"))?;
+    Ok(ModelIdle(Some(idle).filter(|idle| !idle.is_zero())))
 }
 
 /// An address to listen on; `localhost` as people write it.
@@ -89,6 +124,11 @@ impl Up {
             disk_budget_bytes: self.disk_budget,
             keep_revisions: self.keep_revisions,
             kernel_threads: self.kernel_threads,
+            model_memory_bytes: self.model_memory,
+            model_idle: self.model_idle.0,
+            run_memory_bytes: self.run_memory,
+            model_check_memory_bytes: self.model_check_memory,
+            model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
         };
         let shutdown = shutdown_signal()?;
@@ -176,6 +216,15 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_are_idle_after_a_duration_or_never() {
+        assert_eq!(parse_idle("90s"), Ok(ModelIdle(Some(Duration::from_secs(90)))));
+        for never in ["never", "0", "0s"] {
+            assert_eq!(parse_idle(never), Ok(ModelIdle(None)));
+        }
+        assert!(parse_idle("soon").unwrap_err().contains("`never`"));
+    }
 
     #[test]
     fn the_control_api_off_loopback_needs_a_token() {

@@ -4,6 +4,7 @@ mod blobs;
 mod functions;
 mod gc;
 mod keyvalue;
+mod models;
 mod open;
 
 use std::time::{Duration, SystemTime};

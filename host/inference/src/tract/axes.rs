@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, TDim};
+use tract_onnx::prelude::{InferenceFact, InferenceModel, Symbol, SymbolScope, SymbolValues, TDim};
 use tract_onnx::tract_hir::infer::{DimFact, Factoid, ShapeFactoid};
 
 use super::explain;
@@ -29,6 +29,21 @@ impl Axes {
             types.push(axes.name_input(model, index, name)?);
         }
         Ok((axes, types))
+    }
+
+    /// Gives every free axis of `inputs` a symbol of its own.
+    pub(super) fn of(inputs: &[TensorType]) -> Self {
+        let scope = SymbolScope::default();
+        let mut axes = Self { symbols: Vec::new(), inputs: Vec::new() };
+        for input in inputs {
+            let slots = input.shape.iter().map(|length| match length {
+                Some(_) => None,
+                None => Some(axes.slot(&scope.new_with_prefix("free"))),
+            });
+            let slots = slots.collect();
+            axes.inputs.push(slots);
+        }
+        axes
     }
 
     fn name_input(&mut self, model: &mut InferenceModel, index: usize, name: String) -> Result<TensorType, LoadError> {
@@ -97,6 +112,12 @@ impl Axes {
     pub(super) fn guess(&self, batch: usize, other: usize) -> Vec<usize> {
         let is_first = |slot| self.inputs.iter().any(|slots| slots.first() == Some(&Some(slot)));
         (0..self.symbols.len()).map(|slot| if is_first(slot) { batch } else { other }).collect()
+    }
+
+    /// As [`substitutions`](Self::substitutions), for looking lengths up.
+    pub(super) fn values(&self, lengths: &[usize]) -> SymbolValues {
+        let known = self.symbols.iter().zip(lengths);
+        known.fold(SymbolValues::default(), |values, (symbol, length)| values.with(symbol, *length as i64))
     }
 
     /// The symbols with their `lengths`, as tract substitutes them.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use spillway_types::Specialization;
 use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto::dimension::Value, type_proto};
 use tract_onnx::prelude::{Framework, InferenceModel};
 
-use super::explain;
+use super::branches::fold_branches;
+use super::specialize::specialize;
+use super::{claims, explain};
 use crate::LoadError;
 
 /// A parsed graph, not yet typed.
@@ -25,12 +28,22 @@ pub(super) struct DeclaredOutput {
 }
 
 impl Graph {
-    pub(super) fn read(file: Vec<u8>) -> Result<Self, LoadError> {
+    pub(super) fn read(file: Vec<u8>, specialization: &Specialization) -> Result<Self, LoadError> {
         let onnx = tract_onnx::onnx();
-        let proto = onnx.proto_model_for_read(&mut file.as_slice()).map_err(|cause| {
+        let mut proto = onnx.proto_model_for_read(&mut file.as_slice()).map_err(|cause| {
+            // Deep down in the message, behind one word for each level.
+            if format!("{cause:#}").contains("recursion limit") {
+                return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
+            }
             LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
         })?;
         drop(file);
+        // Before anything is made of the graph, and once more below, when lengths have been fixed.
+        if let Some(graph) = &proto.graph {
+            claims::check(graph)?;
+        }
+        specialize(&mut proto, specialization)?;
+        fold_branches(&mut proto, &onnx);
         let graph = check(&proto, &onnx)?;
         let is_given = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
         let input_names =
@@ -74,12 +87,7 @@ fn check<'a>(proto: &'a ModelProto, onnx: &Onnx) -> Result<&'a GraphProto, LoadE
     if let Some(output) = graph.output.iter().find(|output| !known.contains(&output.name)) {
         return refuse(format!("nothing in the graph computes its output `{}`", output.name));
     }
-    if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
-        return Err(LoadError::Unsupported(format!(
-            "the weights `{}` are in another file; save the model as one file",
-            tensor.name
-        )));
-    }
+    claims::check(graph)?;
     let mut missing = BTreeSet::new();
     collect_missing(graph, onnx, &mut missing);
     if !missing.is_empty() {

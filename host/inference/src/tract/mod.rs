@@ -3,19 +3,30 @@
 //! | stage | what it does |
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
+//! | `claims` | refuses shapes and sizes that do not hold, and weights in other files |
+//! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
+//! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
+//! | `memory` | refuses a run that would take too much memory |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 
 mod axes;
+mod branches;
+mod claims;
 mod graph;
+mod memory;
 mod plan;
+mod specialize;
+mod tflite;
 
+use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
 
 use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
 use axes::Axes;
 use graph::Graph;
-use plan::Plans;
+use plan::{Plans, Source};
+use tflite::Flat;
 
 /// ONNX models through `tract`, up to what tract 0.23 supports (operator sets 9 to 18, and most of later ones).
 ///
@@ -29,13 +40,38 @@ impl Engine for TractEngine {
         "tract"
     }
 
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+
+    fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file_bytes = file.len();
-        let Graph { mut model, input_names, outputs } = Graph::read(file)?;
+        if tflite::is_tflite(&file) {
+            return load_tflite(file, specialization);
+        }
+        let Graph { mut model, input_names, outputs } = Graph::read(file, specialization)?;
         let (axes, inputs) = Axes::name(&mut model, input_names)?;
-        let (plans, outputs) = Plans::prepare(model, &axes, outputs)?;
+        let (plans, outputs) = Plans::prepare(Source::Onnx(Box::new(model)), &axes, outputs)?;
         Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
     }
+}
+
+/// The version in `Cargo.lock`, as a test asserts; tract itself does not say.
+const VERSION: &str = "0.23.9";
+
+fn load_tflite(file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
+    let file_bytes = file.len();
+    if let Some(name) = specialization.constants.keys().next() {
+        return Err(LoadError::Unsupported(format!(
+            "constants are for ONNX models; take `{name}` out of [models] and give it as an input"
+        )));
+    }
+    let (mut flat, outputs) = Flat::read(file)?;
+    flat.specialize(&specialization.shapes)?;
+    let inputs = flat.inputs.clone();
+    let axes = Axes::of(&inputs);
+    let (plans, outputs) = Plans::prepare(Source::Tflite(flat), &axes, outputs)?;
+    Ok(Box::new(TractModel { inputs, outputs, axes, plans, file_bytes }))
 }
 
 struct TractModel {
@@ -60,9 +96,19 @@ impl LoadedModel for TractModel {
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
+        self.run_within(inputs, stop, u64::MAX)
+    }
+
+    fn run_within(
+        &self,
+        inputs: Vec<Tensor>,
+        stop: &dyn Fn() -> bool,
+        limit_bytes: u64,
+    ) -> Result<Vec<Tensor>, RunError> {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
         let plan = self.plans.find_or_make(&self.axes, &lengths)?;
-        plan::run(&plan, inputs, stop)
+        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes)?;
+        plan::run(&plan, inputs, stop, limit_bytes)
     }
 }
 
@@ -73,5 +119,17 @@ fn explain(error: &TractError) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text,
         Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../../Cargo.lock");
+        for name in ["tract-core", "tract-onnx", "tract-tflite"] {
+            let entry = format!("name = \"{name}\"\nversion = \"{}\"", super::VERSION);
+            assert!(lock.contains(&entry), "{name} is of another version; write it into VERSION");
+        }
     }
 }

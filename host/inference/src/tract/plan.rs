@@ -11,8 +11,9 @@ use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::SpecialOps;
 
 use super::axes::Axes;
-use super::explain;
 use super::graph::DeclaredOutput;
+use super::tflite::Flat;
+use super::{explain, memory};
 use crate::job::contain;
 use crate::tensor::dtype_of;
 use crate::{LoadError, RunError, Tensor, TensorType};
@@ -25,7 +26,7 @@ const KEPT_SHAPES: usize = 4;
 /// halve five or six times; and an even number for models that split their first axis.
 const TRIALS: [(usize, usize); 3] = [(1, 1), (1, 320), (64, 64)];
 
-type Plan = Arc<TypedRunnableModel>;
+pub(super) type Plan = Arc<TypedRunnableModel>;
 
 /// The plans of one model.
 pub(super) enum Plans {
@@ -34,7 +35,7 @@ pub(super) enum Plans {
     /// Of the real models at hand most are so: tract does not follow `Shape` into `Reshape` and `Expand` by symbols.
     PerShape {
         /// Shares its weights with nothing but itself: plans pack their own.
-        source: Box<InferenceModel>,
+        source: Source,
         /// By lengths of the free axes, the most recently used last.
         recent: Mutex<Vec<(Vec<usize>, Plan)>>,
         /// Held while planning, so that callers with one new shape make one plan.
@@ -45,11 +46,11 @@ pub(super) enum Plans {
 impl Plans {
     /// Plans `model`, and says what its outputs are.
     pub(super) fn prepare(
-        model: InferenceModel,
+        source: Source,
         axes: &Axes,
         outputs: Vec<DeclaredOutput>,
     ) -> Result<(Self, Vec<TensorType>), LoadError> {
-        let general_error = match plan(model.clone()) {
+        let general_error = match source.plan(axes) {
             Ok(plan) => {
                 let outputs = types_of(&plan, outputs, false)?;
                 return Ok((Self::One(plan), outputs));
@@ -62,11 +63,11 @@ impl Plans {
         let mut last_error = general_error;
         for (batch, other) in TRIALS {
             let lengths = axes.guess(batch, other);
-            match plan_for(&model, axes, &lengths) {
+            match source.plan_for(axes, &lengths) {
                 Ok(plan) => {
                     let outputs = types_of(&plan, outputs, true)?;
                     let recent = Mutex::new(vec![(lengths, plan)]);
-                    return Ok((Self::PerShape { source: Box::new(model), recent, planning: Mutex::new(()) }, outputs));
+                    return Ok((Self::PerShape { source, recent, planning: Mutex::new(()) }, outputs));
                 }
                 Err(error) => last_error = error,
             }
@@ -92,7 +93,7 @@ impl Plans {
         if let Some(plan) = find(recent, lengths) {
             return Ok(plan);
         }
-        let plan = plan_for(source, axes, lengths).map_err(|cause| {
+        let plan = source.plan_for(axes, lengths).map_err(|cause| {
             RunError::EngineFailed(format!("tract cannot plan the model for these shapes ({})", explain(&cause)))
         })?;
         let mut recent = lock(recent);
@@ -111,29 +112,64 @@ impl Plans {
             Self::One(plan) => constant_bytes(plan.model()).max(file_bytes),
             Self::PerShape { source, recent, .. } => {
                 let plans: usize = lock(recent).iter().map(|(_, plan)| constant_bytes(plan.model())).sum();
-                let weights = source.nodes().iter().filter_map(|node| node.op_as::<Const>());
-                plans + weights.filter_map(|weight| Some(weight.val().as_plain_ram()?.as_bytes().len())).sum::<usize>()
+                plans + source.memory_bytes()
             }
         }
     }
 }
 
 /// Runs `plan` on the calling thread, asking `stop` before every node.
-pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
-    let inputs = inputs.into_iter().map(|tensor| TValue::from_const(tensor.elements())).collect();
+pub(super) fn run(
+    plan: &Plan,
+    inputs: Vec<Tensor>,
+    stop: &dyn Fn() -> bool,
+    limit_bytes: u64,
+) -> Result<Vec<Tensor>, RunError> {
+    let given = inputs.into_iter().enumerate().map(|(index, tensor)| {
+        let elements = tensor.elements();
+        let planned = plan.model().input_fact(index).map_or(elements.datum_type(), |fact| fact.datum_type);
+        TValue::from_const(relabel(elements, planned))
+    });
+    let inputs = given.collect();
     let outputs = plan.spawn().and_then(|mut state| {
         state.run_plan_with_eval(inputs, |context, state, node, inputs| {
-            if stop() { Err(TractError::new(Stopped)) } else { eval(context, state, node, inputs) }
+            if stop() {
+                return Err(TractError::new(Stopped));
+            }
+            memory::admit(node, context.symbols, &inputs, limit_bytes).map_err(TractError::new)?;
+            eval(context, state, node, inputs)
         })
     });
     match outputs {
         Ok(outputs) => {
-            let outputs = outputs.into_iter().map(|value| Tensor::from_elements(value.into_arc_tensor()));
+            let outputs = outputs.into_iter().map(|value| {
+                let elements = value.into_arc_tensor();
+                let stored = elements.datum_type().unquantized();
+                Tensor::from_elements(relabel(elements, stored))
+            });
             outputs.collect::<Result<_, _>>().map_err(RunError::EngineFailed)
         }
         Err(error) if error.is::<Stopped>() => Err(RunError::DeadlineExceeded),
-        Err(error) => Err(RunError::EngineFailed(explain(&error))),
+        Err(error) => Err(match error.downcast_ref::<RunError>() {
+            Some(refused) => refused.clone(),
+            None => RunError::EngineFailed(explain(&error)),
+        }),
     }
+}
+
+/// The same integers with or without the scale and zero point that they stand for: callers know quantised tensors as
+/// what is stored. A copy, where the label changes.
+fn relabel(elements: Arc<tract_onnx::prelude::Tensor>, wanted: DatumType) -> Arc<tract_onnx::prelude::Tensor> {
+    let given = elements.datum_type();
+    if given == wanted || given.unquantized() != wanted.unquantized() {
+        return elements;
+    }
+    let mut copy = elements.as_ref().clone();
+    #[allow(unsafe_code, reason = "tract has no safe way; both types are the same integers, as the line above asserts")]
+    unsafe {
+        copy.set_datum_type(wanted);
+    }
+    Arc::new(copy)
 }
 
 /// Carries the wish to stop through tract's errors.
@@ -141,15 +177,49 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> 
 #[error("stopped between two graph nodes")]
 struct Stopped;
 
-fn plan_for(model: &InferenceModel, axes: &Axes, lengths: &[usize]) -> TractResult<Plan> {
-    let mut model = model.clone();
-    model.set_symbols(&axes.substitutions(lengths))?;
-    plan(model)
+/// What plans are made of.
+pub(super) enum Source {
+    /// A graph that tract reasons about, with symbols for the lengths that are free.
+    Onnx(Box<InferenceModel>),
+    /// A file whose graph tract knows only for given lengths.
+    Tflite(Flat),
 }
 
-fn plan(model: InferenceModel) -> TractResult<Plan> {
+impl Source {
+    /// A plan for all lengths of the free axes.
+    fn plan(&self, axes: &Axes) -> TractResult<Plan> {
+        match self {
+            Self::Onnx(model) => plan(|| model.clone().into_typed()),
+            Self::Tflite(flat) if axes.are_fixed() => plan(|| flat.typed(&[])),
+            Self::Tflite(_) => Err(TractError::msg("TFLite models are planned for each shape")),
+        }
+    }
+
+    fn plan_for(&self, axes: &Axes, lengths: &[usize]) -> TractResult<Plan> {
+        match self {
+            Self::Onnx(model) => plan(|| {
+                let mut model = model.clone();
+                model.set_symbols(&axes.substitutions(lengths))?;
+                model.into_typed()
+            }),
+            Self::Tflite(flat) => plan(|| flat.typed(lengths)),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Onnx(model) => {
+                let weights = model.nodes().iter().filter_map(|node| node.op_as::<Const>());
+                weights.filter_map(|weight| Some(weight.val().as_plain_ram()?.as_bytes().len())).sum()
+            }
+            Self::Tflite(flat) => flat.bytes(),
+        }
+    }
+}
+
+fn plan(typed: impl FnOnce() -> TractResult<TypedModel>) -> TractResult<Plan> {
     let plan = contain(|| {
-        let mut model = model.into_typed()?;
+        let mut model = typed()?;
         give_shapes_numbers(&mut model)?;
         TypedSimplePlan::new(model.into_optimized()?)
     });

@@ -121,6 +121,62 @@ save(
     check=False,
 )
 
+# Branches of unlike shape that `mode` decides, and after them branches that the number of axes decides, one of them with
+# branches of its own that the length of an axis decides. All use the same names inside. tract cannot type them.
+def number(name, *values):
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def choose(condition, output, then, otherwise):
+    """An `If`; each branch is its nodes, its weights and the name of its result."""
+    graphs = [
+        helper.make_graph(nodes, name, [], [tensor(result, F32, None)], weights)
+        for name, (nodes, weights, result) in [("then", then), ("else", otherwise)]
+    ]
+    return helper.make_node("If", [condition], [output], then_branch=graphs[0], else_branch=graphs[1])
+
+
+weighted_sum = (
+    [helper.make_node("Mul", ["x", "w"], ["t"]), helper.make_node("ReduceSum", ["t", "one"], ["s"], keepdims=0)],
+    [numpy_helper.from_array(np.array([1, 10, 100], np.float32), "w")],
+    "s",
+)
+negated = ([helper.make_node("Neg", ["x"], ["t"])], [], "t")
+one_row = ([helper.make_node("Mul", ["t", "t"], ["s"])], [], "s")
+more_rows = ([helper.make_node("Unsqueeze", ["t", "one"], ["s"])], [], "s")
+flat = (
+    [helper.make_node("Identity", ["chosen"], ["t"]), choose("is_one_row", "inner", one_row, more_rows)],
+    [],
+    "inner",
+)
+save(
+    "branches",
+    [
+        helper.make_node("Equal", ["mode", "one"], ["is_sum"]),
+        choose("is_sum", "chosen", weighted_sum, negated),
+        helper.make_node("Shape", ["x"], ["lengths"]),
+        helper.make_node("Gather", ["lengths", "zero"], ["rows"]),
+        helper.make_node("Equal", ["rows", "one"], ["is_one_row"]),
+        helper.make_node("Shape", ["chosen"], ["chosen_lengths"]),
+        helper.make_node("Size", ["chosen_lengths"], ["axes"]),
+        helper.make_node("Equal", ["axes", "one"], ["is_flat"]),
+        choose("is_flat", "y", flat, ([helper.make_node("Identity", ["chosen"], ["t"])], [], "t")),
+    ],
+    [tensor("x", F32, ["n", 3]), tensor("mode", I64, [])],
+    [tensor("y", F32, None)],
+    [number("one", 1), number("zero", 0)],
+    # Which wants the number of axes of the output.
+    check=False,
+)
+
+# A factor for each element, and the length of its first axis is that of the other input.
+save(
+    "factors",
+    [helper.make_node("Mul", ["x", "k"], ["y"])],
+    [tensor("x", F32, ["n", 2]), tensor("k", F32, ["n", 2])],
+    [tensor("y", F32, ["n", 2])],
+)
+
 # An input of strings.
 save(
     "strings",
@@ -140,3 +196,7 @@ if __name__ == "__main__":
     run("pair", x=np.array([1, 2, 3], np.int32), y=np.array([4, 5, 6], np.int32))
     run("nameless", x=np.array([[1, 2]], np.float32))
     run("rows", x=np.array([5, 7, 1, 10], np.float32))
+    for mode in [0, 1]:
+        for rows in [1, 2]:
+            run("branches", x=np.array([[1, 2, 3], [4, 5, 6]], np.float32)[:rows], mode=np.array(mode, np.int64))
+    run("factors", x=np.array([[1, 2], [3, 4]], np.float32), k=np.full((2, 2), 0.5, np.float32))

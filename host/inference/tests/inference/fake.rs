@@ -1,15 +1,17 @@
 //! An engine whose models do what their file says: what real models cannot be made to do on demand.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{
-    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, Models, OpenError, RunError, Tensor, TensorType,
+    DType, Engine, KernelThreads, LoadError, LoadedModel, Model, ModelPolicy, ModelSource, Models, OpenError, RunError,
+    Tensor, TensorType,
 };
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 use tempfile::TempDir;
 
 /// Holds threads back until it is opened.
@@ -25,17 +27,26 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    pub(crate) fn close(&self) {
+        *self.is_open.lock().unwrap() = false;
+    }
+
     pub(crate) fn pass(&self) {
         let is_open = self.is_open.lock().unwrap();
         drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
     }
 }
 
-/// Loads files that hold one of these words: `echo` gives back its input; `gated` loads once the gate is open;
-/// `refused` is none of its models; `panics` and `run-panics` panic; `endless` computes until it is stopped.
+/// Loads files that hold one of these words: `echo` gives back its input; `gated` loads once the gate is open, and
+/// `gated-run` computes once it is; `gated-refused` is none of its models; `panics` and `run-panics` panic; `endless`
+/// computes until it is stopped. Any other word is as good as `echo`. Each occupies 1000 bytes.
 #[derive(Default)]
 pub(crate) struct FakeEngine {
     pub(crate) gate: Gate,
+    /// What `gated-run` waits for.
+    pub(crate) run_gate: Arc<Gate>,
+    /// Runs of `gated-run` that have begun.
+    pub(crate) gated_runs: Arc<AtomicUsize>,
     pub(crate) loads: AtomicUsize,
     /// Names of the threads that loaded.
     pub(crate) loaders: Mutex<Vec<String>>,
@@ -44,6 +55,8 @@ pub(crate) struct FakeEngine {
 struct FakeModel {
     word: String,
     types: Vec<TensorType>,
+    run_gate: Arc<Gate>,
+    gated_runs: Arc<AtomicUsize>,
 }
 
 impl Engine for FakeEngine {
@@ -51,7 +64,7 @@ impl Engine for FakeEngine {
         "fake"
     }
 
-    fn load(&self, file: Vec<u8>) -> Result<Box<dyn LoadedModel>, LoadError> {
+    fn load(&self, file: Vec<u8>, _: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         self.loads.fetch_add(1, SeqCst);
         self.loaders.lock().unwrap().push(thread::current().name().unwrap_or_default().to_owned());
         let word = String::from_utf8(file).unwrap();
@@ -65,7 +78,8 @@ impl Engine for FakeEngine {
             _ => {}
         }
         let types = vec![TensorType { name: "x".into(), dtype: DType::Uint8, shape: vec![None] }];
-        Ok(Box::new(FakeModel { word, types }))
+        let (run_gate, gated_runs) = (self.run_gate.clone(), self.gated_runs.clone());
+        Ok(Box::new(FakeModel { word, types, run_gate, gated_runs }))
     }
 }
 
@@ -84,7 +98,12 @@ impl LoadedModel for FakeModel {
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         match self.word.as_str() {
-            "run-panics" if inputs[0].as_bytes() == [13] => panic!("the kernel broke"),
+            "run-panics" if inputs[0].as_bytes().unwrap() == [13] => panic!("the kernel broke"),
+            "gated-run" => {
+                self.gated_runs.fetch_add(1, SeqCst);
+                self.run_gate.pass();
+                Ok(inputs)
+            }
             "endless" => {
                 while !stop() {
                     thread::yield_now();
@@ -106,19 +125,28 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(threads: usize) -> Self {
+        Self::with_policy(threads, ModelPolicy::default())
+    }
+
+    pub(crate) fn with_policy(threads: usize, policy: ModelPolicy) -> Self {
         let engine = Arc::new(FakeEngine::default());
         let threads = pool(threads);
-        let models = Arc::new(Models::new(engine.clone(), threads.clone()));
+        let models = Arc::new(Models::with_policy(engine.clone(), threads.clone(), policy));
         Self { engine, threads, models, folder: TempDir::new().unwrap() }
     }
 
     pub(crate) async fn open(&self, word: &str) -> Result<Arc<Model>, OpenError> {
-        let file = self.folder.path().join(word);
+        let file = self.file(word);
         // Once: writing cuts the file short for a moment, in which a load may read it.
         if !file.exists() {
             std::fs::write(&file, word).unwrap();
         }
-        self.models.open(Digest::of(word.as_bytes()), file).await
+        self.models.open(ModelSource::new(Digest::of(word.as_bytes()), file)).await
+    }
+
+    /// Where the file of the model `word` lies once it was opened.
+    pub(crate) fn file(&self, word: &str) -> PathBuf {
+        self.folder.path().join(word)
     }
 
     pub(crate) fn loads(&self) -> usize {
@@ -130,6 +158,7 @@ impl Drop for Bench {
     /// So that a failed test ends, instead of waiting for the threads that it holds back.
     fn drop(&mut self) {
         self.engine.gate.open();
+        self.engine.run_gate.open();
     }
 }
 
@@ -148,5 +177,14 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
     while !condition() {
         assert!(Instant::now() < give_up, "the condition never came true");
         thread::yield_now();
+    }
+}
+
+/// As [`until`], while other tasks of the same thread go on.
+pub(crate) async fn eventually(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < give_up, "the condition never came true");
+        tokio::task::yield_now().await;
     }
 }

@@ -2,6 +2,14 @@
 
 mod cache;
 mod fake;
+mod hostile;
+mod kernels;
+mod lifecycle;
 mod onnx;
+mod pressure;
+mod rejections;
 mod runs;
+mod specializations;
+mod tflite;
 mod threads;
+mod views;

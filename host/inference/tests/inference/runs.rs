@@ -15,9 +15,9 @@ async fn a_run_counts_and_says_where_its_time_went() {
     let bench = Bench::new(1);
     let model = bench.open("echo").await.unwrap();
     let run = model.run(x(9), None).await.unwrap();
-    assert_eq!(run.outputs[0].as_bytes(), [9]);
+    assert_eq!(run.outputs[0].as_bytes().unwrap(), [9]);
     assert!(run.queued > Duration::ZERO);
-    assert_eq!(model.run_blocking(x(9), None).unwrap().outputs[0].as_bytes(), [9]);
+    assert_eq!(model.run_blocking(x(9), None).unwrap().outputs[0].as_bytes().unwrap(), [9]);
     assert_eq!(bench.models.loaded()[0].runs, 2);
 }
 
@@ -69,7 +69,7 @@ async fn a_panic_in_a_run_is_an_error_of_that_run_only() {
     let expected = RunError::EngineFailed("native code panicked: the kernel broke".into());
     assert_eq!(model.run(x(13), None).await.unwrap_err(), expected);
     assert_eq!(model.run_blocking(x(13), None).unwrap_err(), expected);
-    assert_eq!(model.run(x(12), None).await.unwrap().outputs[0].as_bytes(), [12]);
+    assert_eq!(model.run(x(12), None).await.unwrap().outputs[0].as_bytes().unwrap(), [12]);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ pub(super) async fn inspect(
     }))
 }
 
-fn serving(deployed: &Deployed) -> (&Manifest, spillway_types::Digest) {
+pub(super) fn serving(deployed: &Deployed) -> (&Manifest, spillway_types::Digest) {
     match &deployed.active {
         Ok(revision) => (&revision.manifest, revision.bundle),
         Err(broken) => (&broken.manifest, broken.bundle),

@@ -56,7 +56,9 @@ fn router(node: Arc<Node>) -> Router {
         .route("/functions/{namespace}/{name}", get(functions::inspect).delete(functions::remove))
         .route("/functions/{namespace}/{name}/rollback", post(functions::rollback))
         .route("/functions/{namespace}/{name}/logs", get(logs::read))
-        .route("/models", get(models::list))
+        .route("/models", get(models::list).post(models::add))
+        .route("/models/{digest}", get(models::inspect).delete(models::remove))
+        .route("/models/{digest}/unload", post(models::unload))
         .route("/gc", post(health::collect))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
         // A model may be larger than memory: it is written as it comes.

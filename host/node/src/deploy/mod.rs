@@ -15,12 +15,12 @@ mod problem;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use spillway_cluster::{Committed, NewRevision, RevisionRecord};
+use spillway_inference::ModelSource;
 use spillway_runtime::{FunctionSpec, Prepared};
 use spillway_types::api::Deployment;
 use spillway_types::{Bundle, Digest, FunctionId, Manifest, ModelName, Origin, Problem, ProblemType};
@@ -89,7 +89,7 @@ impl Node {
         id: &FunctionId,
         manifest: Manifest,
         component: Vec<u8>,
-        models: BTreeMap<ModelName, (Digest, PathBuf)>,
+        models: BTreeMap<ModelName, ModelSource>,
         log: Arc<RevisionLog>,
     ) -> Result<Prepared, Problem> {
         let spec = FunctionSpec { id: id.clone(), manifest, component, models, log };

@@ -1,9 +1,9 @@
 //! The first half of a deployment: everything before compilation.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
+use spillway_inference::ModelSource;
 use spillway_types::{
     Bundle, Digest, Effects, FunctionId, FunctionName, Manifest, ModelName, Namespace, Origin, Problem, ProblemType,
     Route, RoutePattern,
@@ -35,7 +35,7 @@ pub(super) struct Staged {
     pub(super) manifest: Manifest,
     pub(super) component: Vec<u8>,
     pub(super) bundle: Digest,
-    pub(super) models: BTreeMap<ModelName, (Digest, PathBuf)>,
+    pub(super) models: BTreeMap<ModelName, ModelSource>,
 }
 
 impl Node {
@@ -72,10 +72,7 @@ impl Node {
     }
 
     /// Digest and file of each model that the manifest grants, all of which must be here.
-    pub(super) fn granted_models(
-        &self,
-        manifest: &Manifest,
-    ) -> Result<BTreeMap<ModelName, (Digest, PathBuf)>, Problem> {
+    pub(super) fn granted_models(&self, manifest: &Manifest) -> Result<BTreeMap<ModelName, ModelSource>, Problem> {
         let blobs = self.store.blobs();
         let mut granted = BTreeMap::new();
         let (mut errors, mut missing) = (Vec::new(), Vec::new());
@@ -87,7 +84,8 @@ impl Node {
                 ));
                 missing.push(digest);
             }
-            granted.insert(name.clone(), (digest, blobs.path(&digest)));
+            let specialization = grant.specialization.clone();
+            granted.insert(name.clone(), ModelSource { digest, specialization, file: blobs.path(&digest) });
         }
         if errors.is_empty() {
             return Ok(granted);

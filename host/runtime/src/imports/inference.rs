@@ -12,6 +12,7 @@ use super::bindings::tensor::spillway::tensor::tensors::{Error, ErrorCode};
 use super::models::HostModel;
 use super::tensors::{HostTensor, error};
 use crate::invocation::Invocation;
+use crate::limits::TensorCharge;
 use crate::sandbox::{self, SandboxState};
 
 type Inputs = Vec<(String, Resource<HostTensor>)>;
@@ -21,6 +22,8 @@ type Outputs = Result<Vec<Resource<HostTensor>>, Error>;
 struct Job {
     model: Arc<Model>,
     inputs: Vec<(String, Tensor)>,
+    /// Of the inputs that are views, which the engine gets as copies.
+    copies: Vec<TensorCharge>,
     invocation: Option<Arc<Invocation>>,
 }
 
@@ -41,19 +44,21 @@ impl SandboxState {
         model: &Resource<HostModel>,
         inputs: &Inputs,
         invocation: Option<Arc<Invocation>>,
-    ) -> wasmtime::Result<Job> {
+    ) -> wasmtime::Result<Result<Job, Error>> {
         let model = self.table.get(model)?.0.clone();
-        let inputs = inputs
+        let inputs: Vec<(String, Tensor)> = inputs
             .iter()
             .map(|(name, tensor)| Ok((name.clone(), self.table.get(tensor)?.tensor.clone())))
             .collect::<wasmtime::Result<_>>()?;
-        Ok(Job { model, inputs, invocation })
+        let copies = inputs.iter().map(|(_, tensor)| self.charge_copy(tensor)).collect::<Result<_, _>>();
+        Ok(copies.map(|copies| Job { model, inputs, copies, invocation }))
     }
 
     fn push_outputs(&mut self, run: Run) -> Outputs {
         let mut handles = Vec::with_capacity(run.outputs.len());
         for tensor in run.outputs {
-            let pushed = self.charge_tensor(tensor.byte_length()).and_then(|charge| self.push_tensor(tensor, charge));
+            let pushed =
+                self.charge_tensor(tensor.byte_length()).and_then(|charge| self.push_tensor(tensor, Arc::new(charge)));
             match pushed {
                 Ok(handle) => handles.push(handle),
                 Err(refused) => {
@@ -70,18 +75,23 @@ impl SandboxState {
 impl Job {
     async fn run(self) -> Result<Run, Error> {
         let deadline: Option<Instant> = self.invocation.as_ref().map(|invocation| invocation.deadline);
-        let run = self.model.run(self.inputs, deadline).await.map_err(|cause| {
-            let message = cause.to_string();
-            match cause {
-                RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
-                RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
-                RunError::EngineFailed(_) => error(ErrorCode::EngineFailed, message),
-            }
-        })?;
+        let run = self.model.run(self.inputs, deadline).await.map_err(refused)?;
+        drop(self.copies);
         if let Some(invocation) = &self.invocation {
             invocation.note_inference(run.queued, run.computed);
         }
         Ok(run)
+    }
+}
+
+/// An engine's refusal in the words of the interface.
+pub(super) fn refused(cause: RunError) -> Error {
+    let message = cause.to_string();
+    match cause {
+        RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
+        RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
+        RunError::EngineFailed(_) | RunError::LoadFailed(_) => error(ErrorCode::EngineFailed, message),
+        RunError::TooMuchMemory { .. } => error(ErrorCode::OutOfMemory, message),
     }
 }
 
@@ -104,10 +114,11 @@ impl inference::HostWithStore<SandboxState> for HasSelf<SandboxState> {
             let invocation = sandbox::invocation(&mut store);
             store.get().job(&model, &inputs, invocation)
         })?;
-        match job.run().await {
-            Ok(run) => Ok(store.with(|mut store| store.get().push_outputs(run))),
-            Err(refused) => Ok(Err(refused)),
-        }
+        let run = match job {
+            Ok(job) => job.run().await,
+            Err(refused) => Err(refused),
+        };
+        Ok(run.and_then(|run| store.with(|mut store| store.get().push_outputs(run))))
     }
 }
 
@@ -127,10 +138,10 @@ impl inference_blocking::HostWithStore<SandboxState> for HasSelf<SandboxState> {
         inputs: Inputs,
     ) -> wasmtime::Result<Outputs> {
         let invocation = sandbox::invocation(&mut store);
-        let job = store.get().job(&model, &inputs, invocation)?;
-        match job.run().await {
-            Ok(run) => Ok(store.get().push_outputs(run)),
-            Err(refused) => Ok(Err(refused)),
-        }
+        let run = match store.get().job(&model, &inputs, invocation)? {
+            Ok(job) => job.run().await,
+            Err(refused) => Err(refused),
+        };
+        Ok(run.and_then(|run| store.get().push_outputs(run)))
     }
 }

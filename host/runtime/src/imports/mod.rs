@@ -2,9 +2,12 @@
 
 mod config;
 mod inference;
+mod kernels;
 mod keyvalue;
 mod logging;
 mod models;
+mod nn;
+mod operators;
 mod tensors;
 
 use wasmtime::Engine;
@@ -24,6 +27,7 @@ mod bindings {
             imports: {
                 "spillway:tensor/inference-blocking.open": store | async | trappable,
                 "spillway:tensor/inference-blocking.run": store | async | trappable,
+                "spillway:tensor/kernels-blocking.compute": store | async | trappable,
                 default: trappable,
             },
             with: {
@@ -33,7 +37,7 @@ mod bindings {
         });
     }
 
-    /// `spillway:tensor/inference`, for WASI 0.3 components only.
+    /// The asynchronous interfaces of `spillway:tensor`, for WASI 0.3 components only.
     #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod inference {
         wasmtime::component::bindgen!({
@@ -43,6 +47,7 @@ mod bindings {
             with: {
                 "spillway:tensor/tensors": super::tensor::spillway::tensor::tensors,
                 "spillway:tensor/models": super::tensor::spillway::tensor::models,
+                "spillway:tensor/operators": super::tensor::spillway::tensor::operators,
             },
         });
     }
@@ -55,6 +60,27 @@ mod bindings {
             world: "wasi:keyvalue/imports",
             imports: { default: async | trappable },
             with: { "wasi:keyvalue/store.bucket": crate::imports::keyvalue::Bucket },
+        });
+    }
+
+    /// `wasi:nn`.
+    #[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated code")]
+    pub mod nn {
+        wasmtime::component::bindgen!({
+            path: "../../guest-sdk/wit",
+            world: "wasi:nn/ml",
+            imports: {
+                "wasi:nn/graph.load": async | trappable,
+                "wasi:nn/graph.load-by-name": async | trappable,
+                "wasi:nn/inference.[method]graph-execution-context.compute": store | async | trappable,
+                default: trappable,
+            },
+            with: {
+                "wasi:nn/tensor.tensor": crate::imports::nn::tensor::NnTensor,
+                "wasi:nn/graph.graph": crate::imports::nn::graph::Graph,
+                "wasi:nn/inference.graph-execution-context": crate::imports::nn::graph::ExecutionContext,
+                "wasi:nn/errors.error": crate::imports::nn::errors::NnError,
+            },
         });
     }
 
@@ -90,7 +116,9 @@ pub(crate) fn linker(engine: &Engine, interface: Interface) -> wasmtime::Result<
     tensors::link_in_place(&mut linker)?;
     if interface == Interface::P3 {
         bindings::inference::spillway::tensor::inference::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+        bindings::inference::spillway::tensor::kernels::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }
+    nn::add_to_linker(&mut linker)?;
     bindings::keyvalue::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     bindings::config::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     bindings::logging::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;

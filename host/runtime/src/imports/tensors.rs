@@ -1,5 +1,7 @@
 //! `spillway:tensor/tensors`: tensors in host memory, charged to their sandbox.
 
+use std::sync::Arc;
+
 use spillway_inference::{DType, Tensor, byte_length};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -14,13 +16,18 @@ use crate::sandbox::SandboxState;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct HostTensor {
     pub(crate) tensor: Tensor,
-    _charge: TensorCharge,
+    /// Shared by the tensor's views, so that what they keep alive stays charged.
+    pub(crate) charge: Arc<TensorCharge>,
 }
 
 impl SandboxState {
     /// Gives the guest a handle of a tensor that has been charged already.
-    pub(super) fn push_tensor(&mut self, tensor: Tensor, charge: TensorCharge) -> Result<Resource<HostTensor>, Error> {
-        self.table.push(HostTensor { tensor, _charge: charge }).map_err(|_| {
+    pub(super) fn push_tensor(
+        &mut self,
+        tensor: Tensor,
+        charge: Arc<TensorCharge>,
+    ) -> Result<Resource<HostTensor>, Error> {
+        self.table.push(HostTensor { tensor, charge }).map_err(|_| {
             let most = crate::limits::HANDLES_MAX;
             error(
                 ErrorCode::OutOfMemory,
@@ -32,6 +39,12 @@ impl SandboxState {
     /// Charges `bytes` to the sandbox.
     pub(super) fn charge_tensor(&self, bytes: usize) -> Result<TensorCharge, Error> {
         self.tensors.charge(bytes as u64).map_err(|message| error(ErrorCode::OutOfMemory, message))
+    }
+
+    /// Charges the copy that it takes to lay out a view row by row; nothing for most tensors. A view may be as large as
+    /// it says and rest on one element, so this is what keeps the host from making gigabytes of it.
+    pub(super) fn charge_copy(&self, tensor: &Tensor) -> Result<TensorCharge, Error> {
+        self.charge_tensor(tensor.bytes_to_copy())
     }
 }
 
@@ -65,7 +78,7 @@ impl HostTensorFunctions for SandboxState {
     }
 
     fn read(&mut self, tensor: Resource<HostTensor>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.table.get(&tensor)?.tensor.as_bytes().to_vec())
+        Ok(bytes_of(&self.table.get(&tensor)?.tensor).to_vec())
     }
 
     fn read_range(
@@ -74,7 +87,7 @@ impl HostTensorFunctions for SandboxState {
         offset: u64,
         length: u64,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(range(&self.table.get(&tensor)?.tensor, offset, length).map(<[u8]>::to_vec))
+        Ok(range(&self.table.get(&tensor)?.tensor, offset, length).map(|bytes| bytes.to_vec()))
     }
 
     fn drop(&mut self, tensor: Resource<HostTensor>) -> wasmtime::Result<()> {
@@ -94,7 +107,7 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
             let made = checked(dtype, &shape, data.len()).and_then(|(dtype, shape, bytes)| {
                 let charge = store.data().charge_tensor(bytes)?;
                 let tensor = Tensor::from_bytes(dtype, &shape, data.as_le_slice(&store)).map_err(invalid)?;
-                store.data_mut().push_tensor(tensor, charge)
+                store.data_mut().push_tensor(tensor, Arc::new(charge))
             });
             Ok((made,))
         },
@@ -102,30 +115,35 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
     tensors.func_wrap(
         "[method]tensor.read",
         |store: StoreContextMut<'_, SandboxState>, (tensor,): (Resource<HostTensor>,)| {
-            Ok((bytes_of(&store.data().table.get(&tensor)?.tensor),))
+            let tensor = &store.data().table.get(&tensor)?.tensor;
+            // The interface has no error here: a guest that reads more than it may hold traps, as it would for memory.
+            let copied = store.data().charge_copy(tensor).map_err(|refused| wasmtime::Error::msg(refused.message))?;
+            let bytes = bytes_of(tensor);
+            drop(copied);
+            Ok((bytes,))
         },
     )?;
     tensors.func_wrap(
         "[method]tensor.read-range",
         |store: StoreContextMut<'_, SandboxState>, (tensor, offset, length): (Resource<HostTensor>, u64, u64)| {
             let tensor = &store.data().table.get(&tensor)?.tensor;
-            let bytes = range(tensor, offset, length).map(|found| bytes_of(tensor).slice_ref(found));
-            Ok((bytes,))
+            Ok((store.data().charge_copy(tensor).and_then(|_copied| range(tensor, offset, length)),))
         },
     )?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// The tensor's own memory as `Bytes`: no copy until it is lowered into the guest.
-fn bytes_of(tensor: &Tensor) -> bytes::Bytes {
+/// The tensor's own memory as `Bytes`: no copy until it is lowered into the guest, but for views whose elements lie
+/// elsewhere.
+pub(super) fn bytes_of(tensor: &Tensor) -> bytes::Bytes {
     struct Owner(Tensor);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
-            self.0.as_bytes()
+            self.0.as_bytes().expect("it was made row-major")
         }
     }
-    bytes::Bytes::from_owner(Owner(tensor.clone()))
+    bytes::Bytes::from_owner(Owner(tensor.to_row_major()))
 }
 
 fn create(
@@ -138,7 +156,7 @@ fn create(
     let (dtype, shape, bytes) = checked(dtype, shape, given)?;
     let charge = state.charge_tensor(bytes)?;
     let tensor = make(dtype, &shape).map_err(invalid)?;
-    state.push_tensor(tensor, charge)
+    state.push_tensor(tensor, Arc::new(charge))
 }
 
 /// Shape and length, before anything is charged or allocated.
@@ -158,12 +176,12 @@ fn invalid(cause: spillway_inference::TensorError) -> Error {
     error(ErrorCode::InvalidArgument, cause.to_string())
 }
 
-fn range(tensor: &Tensor, offset: u64, length: u64) -> Result<&[u8], Error> {
-    let bytes = tensor.as_bytes();
+fn range(tensor: &Tensor, offset: u64, length: u64) -> Result<bytes::Bytes, Error> {
+    let have = tensor.byte_length();
     let start = usize::try_from(offset).ok();
     let end = offset.checked_add(length).and_then(|end| usize::try_from(end).ok());
-    start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| {
-        let have = bytes.len();
+    let inside = start.zip(end).filter(|&(_, end)| end <= have);
+    inside.map(|(start, end)| bytes_of(tensor).slice(start..end)).ok_or_else(|| {
         error(
             ErrorCode::InvalidArgument,
             format!("{length} bytes from {offset} are past the end: the tensor has {have} bytes"),

@@ -3,6 +3,7 @@
 mod diagnostic;
 mod parse;
 mod section;
+mod specialization;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, ManifestError};
 
-use crate::{Digest, FunctionName, Limits, ModelName, Route};
+use crate::{Digest, FunctionName, Limits, ModelName, Route, Specialization};
 
 /// The manifest format that this build reads and writes (`spillway = 1`).
 pub const FORMAT_VERSION: i64 = 1;
@@ -69,6 +70,8 @@ pub struct ModelGrant {
     pub digest: Option<Digest>,
     /// The file to take it from, relative to the manifest; source manifests only.
     pub path: Option<String>,
+    /// What is fixed about it before it is optimised.
+    pub specialization: Specialization,
 }
 
 /// What a function may do beyond answering. Nothing by default.
@@ -157,6 +160,7 @@ impl Manifest {
             if let Some(digest) = grant.digest {
                 line(format!("digest = \"{digest}\""));
             }
+            specialization::lines(&grant.specialization).into_iter().for_each(&mut line);
         }
         if !self.capabilities.keyvalue.is_empty() {
             line(format!("\n[capabilities]\nkeyvalue = {}", list(&self.capabilities.keyvalue)));

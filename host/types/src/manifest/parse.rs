@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::section::{Reporter, Section};
+use super::specialization;
 use super::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
@@ -181,8 +182,8 @@ fn read_sandbox(top: &Section<'_>) -> SandboxPolicy {
 
 fn read_models(top: &Section<'_>, origin: Origin) -> BTreeMap<ModelName, ModelGrant> {
     let known: &[&str] = match origin {
-        Origin::Source => &["digest", "path"],
-        Origin::Bundle => &["digest"],
+        Origin::Source => &["digest", "path", "shapes", "constants"],
+        Origin::Bundle => &["digest", "shapes", "constants"],
     };
     let mut models = BTreeMap::new();
     for (name, section) in top.named_tables::<ModelName>("models", known) {
@@ -195,7 +196,7 @@ fn read_models(top: &Section<'_>, origin: Origin) -> BTreeMap<ModelName, ModelGr
                 Origin::Bundle => section.report_missing("digest", "it by building the bundle with `spillway build`"),
             }
         }
-        models.insert(name, ModelGrant { digest, path });
+        models.insert(name, ModelGrant { digest, path, specialization: specialization::read(&section) });
     }
     models
 }
@@ -236,6 +237,8 @@ deadline = "10s"
 
 [models.magika]
 path = "model.onnx"
+shapes = { bytes = [1, 2048] }
+constants = { threshold = 0.5 }
 
 [capabilities]
 keyvalue = ["default"]
@@ -252,7 +255,7 @@ keyvalue = ["default"]
     fn a_bundle_manifest_reads_back_as_it_was_written() {
         let mut manifest = Manifest::parse(GOOD, Origin::Source).unwrap();
         for grant in manifest.models.values_mut() {
-            *grant = ModelGrant { digest: Some(Digest::of(b"model")), path: None };
+            (grant.digest, grant.path) = (Some(Digest::of(b"model")), None);
         }
         let text = manifest.to_bundle_toml();
         assert_eq!(Manifest::parse(&text, Origin::Bundle).unwrap_or_else(|e| panic!("{e}\n{text}")), manifest);

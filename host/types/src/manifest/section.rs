@@ -90,7 +90,8 @@ impl<'a> Section<'a> {
         self.table.get(key)
     }
 
-    fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
+    /// Notes that a value is of another type than `wanted`.
+    pub(super) fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
         let given = value.get_ref().type_str();
         self.reporter.report(value.span().start, format!("`{key}` is of type {given}; write {wanted}"));
     }
@@ -228,12 +229,13 @@ impl<'a> Section<'a> {
         pairs
     }
 
-    fn entries(&self, key: &str) -> Vec<(&'a Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>)> {
+    /// A table with keys of the author's own; empty if the key is not there.
+    pub(super) fn entries(&self, key: &str) -> Vec<(&'a Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>)> {
         let Some(value) = self.value(key) else { return Vec::new() };
         match value.get_ref().as_table() {
             Some(table) => table.iter().collect(),
             None => {
-                self.wrong_type(key, value, &format!("a table, as in [{key}]"));
+                self.wrong_type(key, value, &format!("a table, as in [{}]", self.child_name(key)));
                 Vec::new()
             }
         }

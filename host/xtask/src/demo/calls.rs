@@ -31,6 +31,10 @@ enum Right {
     Length(usize),
     /// A file type; reference: the Python package magika 1.0.3 on the same file.
     Label(&'static str),
+    /// These lines of text; reference: the Python package rapidocr-onnxruntime 1.4.4 on the same picture.
+    Lines(Vec<String>),
+    /// Speech from and to these samples at 16 kHz; reference: the Python package silero-vad 6.2.3 on the same recording.
+    Segments(Vec<(f64, f64)>),
 }
 
 /// Files of every Linux machine and of this repository, with their types.
@@ -43,6 +47,10 @@ const FILES: [(&str, &str); 7] = [
     ("target/models/magika/model.onnx", "onnx"),
     ("/bin/ls", "elf"),
 ];
+
+/// Pictures and recordings of the tests, whose references lie beside them.
+const PICTURES: [&str; 3] = ["receipt.png", "chinese_night.jpg", "tilt_-20.png"];
+const RECORDINGS: [&str; 2] = ["recorded-en", "silence"];
 
 /// Makes all calls twice and prints the table; gives the number of wrong answers.
 pub(crate) async fn show(workspace: &Workspace, listen: SocketAddr) -> anyhow::Result<usize> {
@@ -106,6 +114,32 @@ fn calls(root: &Path) -> anyhow::Result<Vec<Call>> {
             right: Right::Label(label),
         });
     }
+    let references: Value = serde_json::from_slice(&read("tests/data/ocr/references.json")?)?;
+    for name in PICTURES {
+        let lines = references[name].as_array().with_context(|| format!("{name} has no reference"))?;
+        let lines = lines.iter().map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect();
+        calls.push(Call {
+            function: "ocr",
+            input: name.to_owned(),
+            method: Method::POST,
+            path: "/ocr",
+            body: read(&format!("tests/data/ocr/pictures/{name}"))?,
+            right: Right::Lines(lines),
+        });
+    }
+    let references: Value = serde_json::from_slice(&read("tests/data/speech/references.json")?)?;
+    for name in RECORDINGS {
+        let segments = references[name]["cases"][""].as_array().with_context(|| format!("{name} has no reference"))?;
+        let at = |segment: &Value, end: usize| segment[end].as_f64().unwrap_or_default();
+        calls.push(Call {
+            function: "speech",
+            input: format!("{name}.wav"),
+            method: Method::POST,
+            path: "/speech",
+            body: read(&format!("tests/data/speech/{name}.wav"))?,
+            right: Right::Segments(segments.iter().map(|segment| (at(segment, 0), at(segment, 1))).collect()),
+        });
+    }
     Ok(calls)
 }
 
@@ -134,13 +168,25 @@ impl Call {
         if !answer.status.is_success() {
             return Err(format!("{}: {}", answer.status, brief(answer)));
         }
-        let (right, wanted) = match self.right {
+        let (right, wanted) = match &self.right {
             Right::Text(text) => (answer.body == text.as_bytes(), format!("{text:?}")),
             Right::Echo => (answer.body == self.body, format!("the {} bytes that were sent", self.body.len())),
-            Right::Length(length) => (answer.body.len() == length, format!("{length} bytes")),
+            Right::Length(length) => (answer.body.len() == *length, format!("{length} bytes")),
             Right::Label(label) => {
                 let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-                (found["label"] == label, format!("the label {label}"))
+                (found["label"] == *label, format!("the label {label}"))
+            }
+            Right::Lines(lines) => {
+                let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                let found = found["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
+                (found.iter().map(|line| &line["text"]).eq(lines), format!("the lines {lines:?}"))
+            }
+            Right::Segments(segments) => {
+                let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                let found = found["segments"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let sample = |segment: &Value, end: &str| (segment[end].as_f64().unwrap_or(-1.0) * 16e3).round();
+                let found = found.iter().map(|segment| (sample(segment, "start"), sample(segment, "end")));
+                (found.eq(segments.iter().copied()), format!("speech at the samples {segments:?}"))
             }
         };
         if right { Ok(()) } else { Err(format!("{} instead of {wanted}", brief(answer))) }
@@ -149,8 +195,12 @@ impl Call {
 
 /// An answer in a cell of a table.
 fn brief(answer: &Answer) -> String {
+    let json = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    if let Some(lines) = json["lines"].as_array() {
+        return lines.iter().filter_map(|line| line["text"].as_str()).collect::<Vec<_>>().join(" / ");
+    }
     match std::str::from_utf8(&answer.body) {
-        Ok(text) if text.len() <= 120 => text.trim_end().to_owned(),
+        Ok(text) if text.len() <= 160 => text.trim_end().to_owned(),
         _ => format!("{} bytes", answer.body.len()),
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Demo {
 }
 
 /// The samples, in the order in which they are deployed.
-const FUNCTIONS: [&str; 2] = ["hello", "sniff"];
+const FUNCTIONS: [&str; 4] = ["hello", "sniff", "ocr", "speech"];
 
 impl Demo {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
@@ -83,6 +83,8 @@ impl Demo {
             "\nTry:\n  \
              curl 'http://{listen}/hello?name=Ada'\n  \
              curl --data-binary @README.md http://{listen}/sniff\n  \
+             curl --data-binary @tests/data/ocr/pictures/receipt.jpg http://{listen}/ocr\n  \
+             curl --data-binary @tests/data/speech/recorded-en.wav http://{listen}/speech\n  \
              {spillway} --node http://{api} ls\n  \
              {spillway} --node http://{api} logs sniff\n\n\
              Serving on http://{listen} until Ctrl-C."

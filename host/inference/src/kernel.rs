@@ -1,0 +1,106 @@
+//! Native operators: checked first, computed where they belong.
+
+use std::time::Instant;
+
+use spillway_types::operator::Operator;
+
+use crate::job::contain;
+use crate::kernels::{Plan, Stop, Work, plan};
+use crate::{JobError, KernelThreads, RunError, Tensor, byte_length};
+
+/// Work predicted to take less runs where it is asked for. Handing it to a thread and back cost 3 µs on idle cores and 44
+/// on shared ones (medians of `cargo run --release -p spillway-inference --example kernel_costs`), and then there is the
+/// queue.
+const SHORT_NANOSECONDS: f64 = 20_000.0;
+
+/// One operator on its inputs, checked.
+pub struct Kernel {
+    plan: Plan,
+    result_bytes: usize,
+}
+
+impl Kernel {
+    /// Checks `operator` against `inputs`; nothing is allocated for the result yet.
+    ///
+    /// # Errors
+    /// [`RunError::InvalidArgument`], naming the operator, the argument and the rule.
+    pub fn new(operator: Operator, inputs: Vec<Tensor>) -> Result<Self, RunError> {
+        let plan = plan(operator, &inputs)?;
+        // The product of its axes is checked for views too, though they hold no memory: everything else relies on it.
+        let bytes = byte_length(plan.dtype, &plan.shape)
+            .map_err(|cause| RunError::InvalidArgument(format!("{}: the result is too large: {cause}", plan.name)))?;
+        let result_bytes = if matches!(plan.work, Work::View(_)) { 0 } else { bytes };
+        Ok(Self { plan, result_bytes })
+    }
+
+    /// Bytes that the result will hold and its inputs do not share; 0 for a view, which keeps its input's storage.
+    pub fn result_bytes(&self) -> usize {
+        self.result_bytes
+    }
+
+    /// Bytes that are needed beside the result while computing; an upper bound, but for the decoders of images, whose
+    /// tables are not counted.
+    pub fn scratch_bytes(&self) -> usize {
+        self.plan.scratch_bytes
+    }
+
+    /// How long computing is predicted to take, in nanoseconds; 0 for a view. A constant per element and family, measured
+    /// on one machine: good to tell what is short, not to plan with.
+    pub fn predicted_nanoseconds(&self) -> f64 {
+        if matches!(self.plan.work, Work::View(_)) { 0.0 } else { self.plan.nanoseconds }
+    }
+
+    /// Whether computing is predicted to take under 20 µs, so that it is not worth a thread's attention.
+    pub fn is_short(&self) -> bool {
+        self.predicted_nanoseconds() < SHORT_NANOSECONDS
+    }
+
+    /// Computes on the calling thread.
+    ///
+    /// # Errors
+    /// [`RunError::EngineFailed`]; [`RunError::InvalidArgument`] where only the work itself shows that the input is
+    /// damaged, as in an image.
+    pub fn compute(self) -> Result<Tensor, RunError> {
+        self.compute_until(&|| false)
+    }
+
+    /// Computes: at once if it [is short](Self::is_short), else on `threads`.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    ///
+    /// # Cancel safety
+    /// As [`Model::run`](crate::Model::run): dropping the future takes waiting work out of the queue, and ends work that
+    /// computes after some rows.
+    pub async fn run(self, threads: &KernelThreads, deadline: Option<Instant>) -> Result<Tensor, RunError> {
+        let has_passed = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if self.is_short() {
+            return self.compute_until(&has_passed);
+        }
+        let job = threads.spawn(move |caller| self.compute_until(&|| caller.is_gone() || has_passed()));
+        let finished = match deadline {
+            None => job.await,
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), job).await.map_err(|_| RunError::DeadlineExceeded)?
+            }
+        };
+        finished.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+    }
+
+    fn compute_until(self, should_stop: &dyn Fn() -> bool) -> Result<Tensor, RunError> {
+        let work = match self.plan.work {
+            Work::View(tensor) => return Ok(tensor),
+            Work::Compute(work) => work,
+        };
+        let stop = Stop::new(should_stop);
+        stop.check()?;
+        contain(|| work(&stop))
+            .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {} {:?}", self.plan.name, self.plan.dtype, self.plan.shape)
+    }
+}

@@ -1,0 +1,162 @@
+//! WebNN's elementwise operators of two inputs, with NumPy's broadcasting.
+
+use spillway_types::operator::BinaryOperator;
+use tract_onnx::prelude::f16;
+
+use super::check::NUMBERS;
+use super::{Check, Plan};
+use crate::element::{Element, with_dtype};
+use crate::layout::zip;
+use crate::{DType, RunError, Tensor, byte_length};
+
+/// One element of the result.
+const NANOSECONDS: f64 = 0.15;
+/// One element raised to a power.
+const POWER_NANOSECONDS: f64 = 3.5;
+
+pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    use BinaryOperator as Is;
+    let (name, kind) = match operator {
+        Is::Add => ("add", Kind::Arithmetic),
+        Is::Sub => ("sub", Kind::Arithmetic),
+        Is::Mul => ("mul", Kind::Arithmetic),
+        Is::Div => ("div", Kind::Arithmetic),
+        Is::Max => ("max", Kind::Arithmetic),
+        Is::Min => ("min", Kind::Arithmetic),
+        Is::Pow => ("pow", Kind::Arithmetic),
+        Is::Equal => ("equal", Kind::Comparison),
+        Is::NotEqual => ("notEqual", Kind::Comparison),
+        Is::Greater => ("greater", Kind::Comparison),
+        Is::GreaterOrEqual => ("greaterOrEqual", Kind::Comparison),
+        Is::Lesser => ("lesser", Kind::Comparison),
+        Is::LesserOrEqual => ("lesserOrEqual", Kind::Comparison),
+        Is::LogicalAnd => ("logicalAnd", Kind::Logic),
+        Is::LogicalOr => ("logicalOr", Kind::Logic),
+        Is::LogicalXor => ("logicalXor", Kind::Logic),
+    };
+    let check = Check(name);
+    let [a, b] = check.inputs(inputs)?;
+    check.that(a.dtype() == b.dtype(), || {
+        format!("the inputs are {} and {}, but must be of one type; cast one of them", a.dtype(), b.dtype())
+    })?;
+    match kind {
+        Kind::Arithmetic => check.dtype(&a, &NUMBERS)?,
+        Kind::Comparison => {}
+        Kind::Logic => check.dtype(&a, &[DType::Boolean, DType::Uint8])?,
+    }
+    let shape = broadcast(check, a.shape(), b.shape())?;
+    byte_length(a.dtype(), &shape).or_else(|cause| check.refuse(format!("the result is too large: {cause}")))?;
+    let (a, b) = (a.view(a.layout().expand(&shape)), b.view(b.layout().expand(&shape)));
+    let dtype = if matches!(kind, Kind::Arithmetic) { a.dtype() } else { DType::Boolean };
+    let nanoseconds = if operator == Is::Pow { POWER_NANOSECONDS } else { NANOSECONDS };
+    Ok(Plan::compute(name, dtype, shape, nanoseconds, move |_| match kind {
+        Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => Ok(T::arithmetic(operator, &a, &b)),
+            else check.refuse("no such dtype")),
+        Kind::Comparison => Ok(with_dtype!(a.dtype(), T => compare::<T>(operator, &a, &b))),
+        Kind::Logic => Ok(match a.dtype() {
+            DType::Boolean => logic::<bool>(operator, &a, &b),
+            _ => logic::<u8>(operator, &a, &b),
+        }),
+    }))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Arithmetic,
+    Comparison,
+    Logic,
+}
+
+/// The shape that both `a` and `b` expand to.
+pub(super) fn broadcast(check: Check, a: &[usize], b: &[usize]) -> Result<Vec<usize>, RunError> {
+    let rank = a.len().max(b.len());
+    let length = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
+    let axes = (0..rank).map(|axis| match (length(a, axis), length(b, axis)) {
+        (a, b) if a == b => Ok(a),
+        (1, other) | (other, 1) => Ok(other),
+        (one, other) => check.refuse(format!(
+            "shapes {a:?} and {b:?} do not broadcast: counted from the last, axes must be as long or 1, not {one} and {other}"
+        )),
+    });
+    axes.collect()
+}
+
+fn combine<T: Element, U: Element>(a: &Tensor, b: &Tensor, f: impl Fn(T, T) -> U + Copy) -> Tensor {
+    Tensor::filled::<U>(a.shape(), |target| {
+        zip((a.stored::<T>(), a.layout()), (b.stored::<T>(), b.layout()), target, f);
+    })
+}
+
+fn compare<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+    match operator {
+        BinaryOperator::NotEqual => combine(a, b, |a: T, b: T| a != b),
+        BinaryOperator::Greater => combine(a, b, |a: T, b: T| a > b),
+        BinaryOperator::GreaterOrEqual => combine(a, b, |a: T, b: T| a >= b),
+        BinaryOperator::Lesser => combine(a, b, |a: T, b: T| a < b),
+        BinaryOperator::LesserOrEqual => combine(a, b, |a: T, b: T| a <= b),
+        _ => combine(a, b, |a: T, b: T| a == b),
+    }
+}
+
+fn logic<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+    match operator {
+        BinaryOperator::LogicalOr => combine(a, b, |a: T, b: T| a.is_true() | b.is_true()),
+        BinaryOperator::LogicalXor => combine(a, b, |a: T, b: T| a.is_true() ^ b.is_true()),
+        _ => combine(a, b, |a: T, b: T| a.is_true() & b.is_true()),
+    }
+}
+
+/// A number. Integers wrap around where they overflow, as in NumPy; divided by 0 they are 0, because a tensor has no
+/// place for an error; floats follow IEEE 754. The greater and the lesser of a number and NaN is NaN.
+trait Arithmetic: Element {
+    fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor;
+}
+
+macro_rules! arithmetic {
+    ($T:ty, $add:expr, $sub:expr, $mul:expr, $div:expr, $pow:expr) => {
+        impl Arithmetic for $T {
+            fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+                #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+                let nan = |x: $T| x != x;
+                match operator {
+                    BinaryOperator::Sub => combine(a, b, $sub),
+                    BinaryOperator::Mul => combine(a, b, $mul),
+                    BinaryOperator::Div => combine(a, b, $div),
+                    BinaryOperator::Max => combine(a, b, move |a: $T, b: $T| if a > b || nan(a) { a } else { b }),
+                    BinaryOperator::Min => combine(a, b, move |a: $T, b: $T| if a < b || nan(a) { a } else { b }),
+                    BinaryOperator::Pow => combine(a, b, $pow),
+                    _ => combine(a, b, $add),
+                }
+            }
+        }
+    };
+    (floats $($T:ty),*) => {$(
+        arithmetic!($T, |a: $T, b: $T| a + b, |a: $T, b: $T| a - b, |a: $T, b: $T| a * b, |a: $T, b: $T| a / b,
+            <$T>::powf);
+    )*};
+    (integers $($T:ty),*) => {$(
+        arithmetic!($T, <$T>::wrapping_add, <$T>::wrapping_sub, <$T>::wrapping_mul,
+            |a: $T, b: $T| if b == 0 { 0 } else { a.wrapping_div(b) },
+            |a: $T, b: $T| match u32::try_from(b) {
+                Ok(exponent) => a.wrapping_pow(exponent),
+                // Negative, or so large that only the bits of few bases survive: by squaring all the same.
+                Err(_) => integer_power(a.to_f64(), b.to_f64()) as $T,
+            });
+    )*};
+}
+
+arithmetic!(floats f32, f64);
+arithmetic!(integers i8, i16, i32, i64, u8, u16, u32, u64);
+arithmetic!(
+    f16,
+    |a: f16, b: f16| f16::from_f32(a.to_f32() + b.to_f32()),
+    |a: f16, b: f16| f16::from_f32(a.to_f32() - b.to_f32()),
+    |a: f16, b: f16| f16::from_f32(a.to_f32() * b.to_f32()),
+    |a: f16, b: f16| f16::from_f32(a.to_f32() / b.to_f32()),
+    |a: f16, b: f16| f16::from_f32(a.to_f32().powf(b.to_f32()))
+);
+
+/// Powers of integers whose exponent is negative or beyond 32 bits: rounded towards 0, and 0 for those of 0.
+fn integer_power(base: f64, exponent: f64) -> f64 {
+    if base == 0.0 { 0.0 } else { base.powf(exponent).trunc() }
+}

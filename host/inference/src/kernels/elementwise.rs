@@ -1,0 +1,45 @@
+//! cast, linear: one element in, one out.
+
+use spillway_types::operator::LinearOptions;
+use tract_onnx::prelude::f16;
+
+use super::check::FLOATS;
+use super::{Check, Plan};
+use crate::element::{Cast, Element, with_dtype};
+use crate::layout::map;
+use crate::{DType, RunError, Tensor};
+
+/// One element of whatever type, converted.
+const CAST_NANOSECONDS: f64 = 0.4;
+/// One element times a number, and a sum.
+const LINEAR_NANOSECONDS: f64 = 0.25;
+
+/// `f` of every element, row by row.
+pub(super) fn map_elements<T: Element, U: Element>(input: &Tensor, f: impl Fn(T) -> U + Copy) -> Tensor {
+    Tensor::filled::<U>(input.shape(), |target| map(input.stored::<T>(), input.layout(), target, f))
+}
+
+pub(super) fn cast(dtype: DType, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("cast");
+    let [input] = check.inputs(inputs)?;
+    if input.dtype() == dtype {
+        return Ok(Plan::view(check.0, input));
+    }
+    Ok(Plan::compute(check.0, dtype, input.shape().to_vec(), CAST_NANOSECONDS, move |_| {
+        Ok(with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, <T as Cast<U>>::cast))))
+    }))
+}
+
+pub(super) fn linear(LinearOptions { alpha, beta }: LinearOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("linear");
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, &FLOATS)?;
+    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), LINEAR_NANOSECONDS, move |_| {
+        let (a, b) = (alpha as f32, beta as f32);
+        Ok(match input.dtype() {
+            DType::Float16 => map_elements(&input, move |x: f16| f16::from_f32(a * x.to_f32() + b)),
+            DType::Float64 => map_elements(&input, move |x: f64| alpha * x + beta),
+            _ => map_elements(&input, move |x: f32| a * x + b),
+        })
+    }))
+}

@@ -1,0 +1,128 @@
+//! The operators: each family checks its arguments, says what the result will be and cost, and computes it.
+//!
+//! | module | operators |
+//! | --- | --- |
+//! | `views` | reshape, expand, transpose, slice |
+//! | `elementwise` | cast, linear |
+//! | `unary`, `binary` | WebNN's elementwise operators of one and two inputs, clamp |
+//! | `arrange` | concat, pad |
+//! | `resample` | resample2d |
+//! | `warp` | warp |
+//! | `image` | decode-image |
+//! | `softmax`, `matmul` | softmax, matmul |
+//! | `extremes`, `reduce` | argMax, argMin, reduceMax and its kin |
+//!
+//! Checks come before anything is allocated, and are [`Check`]'s where two families share them. Names in messages are
+//! WebNN's for operators (`argMax`, `reduceSum`) and the WIT's for arguments.
+
+mod arrange;
+mod binary;
+mod check;
+mod elementwise;
+mod extremes;
+mod image;
+mod matmul;
+mod orientation;
+mod reduce;
+mod resample;
+mod sample;
+mod softmax;
+mod unary;
+mod views;
+mod warp;
+
+use spillway_types::operator::Operator;
+
+use crate::{DType, RunError, Tensor};
+use check::Check;
+
+/// What an operator will do, its arguments checked.
+pub(crate) struct Plan {
+    /// WebNN's name of the operator.
+    pub(crate) name: &'static str,
+    /// The result's element type.
+    pub(crate) dtype: DType,
+    /// The result's shape; not checked against the size of memory yet.
+    pub(crate) shape: Vec<usize>,
+    /// Bytes needed beside the result.
+    pub(crate) scratch_bytes: usize,
+    /// How long it will take, by constants that `examples/kernel_costs.rs` measured.
+    pub(crate) nanoseconds: f64,
+    pub(crate) work: Work,
+}
+
+type Computation = Box<dyn FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send>;
+
+/// How the result comes about.
+pub(crate) enum Work {
+    /// It is there: a view of an input.
+    View(Tensor),
+    /// By computing. Allocates what the plan said.
+    Compute(Computation),
+}
+
+impl Plan {
+    /// A view.
+    fn view(name: &'static str, tensor: Tensor) -> Self {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
+        Self { name, dtype, shape, scratch_bytes: 0, nanoseconds: 0.0, work: Work::View(tensor) }
+    }
+
+    /// Work that gives `dtype` and `shape`, taking `nanoseconds` for each element of the result.
+    fn compute(
+        name: &'static str,
+        dtype: DType,
+        shape: Vec<usize>,
+        nanoseconds: f64,
+        work: impl FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send + 'static,
+    ) -> Self {
+        let elements: f64 = shape.iter().map(|&length| length as f64).product();
+        let nanoseconds = elements * nanoseconds;
+        Self { name, dtype, shape, scratch_bytes: 0, nanoseconds, work: Work::Compute(Box::new(work)) }
+    }
+
+    /// The same, needing this much memory beside the result.
+    fn with_scratch(self, scratch_bytes: usize) -> Self {
+        Self { scratch_bytes: self.scratch_bytes.saturating_add(scratch_bytes), ..self }
+    }
+}
+
+/// Checks `operator` against `inputs`.
+pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    match operator {
+        Operator::Cast(dtype) => elementwise::cast(dtype, inputs),
+        Operator::Reshape(shape) => views::reshape(&shape, inputs),
+        Operator::Expand(shape) => views::expand(&shape, inputs),
+        Operator::Transpose(permutation) => views::transpose(&permutation, inputs),
+        Operator::Slice(options) => views::slice(&options, inputs),
+        Operator::Concat(axis) => arrange::concat(axis, inputs),
+        Operator::Pad(options) => arrange::pad(&options, inputs),
+        Operator::Resample2d(options) => resample::resample2d(options, inputs),
+        Operator::Warp(options) => warp::warp(options, inputs),
+        Operator::DecodeImage(options) => image::decode_image(options, inputs),
+        Operator::Linear(options) => elementwise::linear(options, inputs),
+        Operator::ArgMax(options) => extremes::arg("argMax", options, inputs),
+        Operator::ArgMin(options) => extremes::arg("argMin", options, inputs),
+        Operator::Reduce(options) => reduce::reduce(&options, inputs),
+        Operator::Unary(operator) => unary::unary(operator, inputs),
+        Operator::Binary(operator) => binary::binary(operator, inputs),
+        Operator::Clamp(options) => unary::clamp(options, inputs),
+        Operator::Softmax(axis) => softmax::softmax(axis, inputs),
+        Operator::Matmul => matmul::matmul(inputs),
+    }
+}
+
+/// Asked by long work now and then whether to go on.
+pub(crate) struct Stop<'a>(&'a dyn Fn() -> bool);
+
+impl<'a> Stop<'a> {
+    pub(crate) fn new(should_stop: &'a dyn Fn() -> bool) -> Self {
+        Self(should_stop)
+    }
+
+    /// # Errors
+    /// [`RunError::DeadlineExceeded`] when the work should end.
+    pub(crate) fn check(&self) -> Result<(), RunError> {
+        if (self.0)() { Err(RunError::DeadlineExceeded) } else { Ok(()) }
+    }
+}

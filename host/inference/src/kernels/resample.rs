@@ -1,0 +1,223 @@
+//! resample2d: two axes at other lengths.
+
+use spillway_types::operator::{InterpolationMode, Resample2dOptions};
+
+use super::check::NUMBERS;
+use super::sample::{Real, Sample, tap_count, taps};
+use super::{Check, Plan, Stop};
+use crate::element::{Element, with_dtype};
+use crate::{RunError, Tensor};
+
+/// One element of the result, per tap along both axes.
+const NANOSECONDS_PER_TAP: f64 = 0.3;
+
+pub(super) fn resample2d(options: Resample2dOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("resample2d");
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, &NUMBERS)?;
+    let (first, second) = (options.axes.0 as usize, options.axes.1 as usize);
+    let rank = input.shape().len();
+    check.that(first != second && first < rank && second < rank, || {
+        format!("`axes` {:?} must be two different axes of the input's {rank}, counted from 0", options.axes)
+    })?;
+    let (wanted_first, wanted_second) = (options.sizes.0 as usize, options.sizes.1 as usize);
+    check.that(wanted_first >= 1 && wanted_second >= 1, || {
+        format!("`sizes` {:?} must be at least 1 each", options.sizes)
+    })?;
+    check.that(input.shape()[first] >= 1 && input.shape()[second] >= 1, || {
+        format!("the axes to resample have no elements, {:?}", input.shape())
+    })?;
+    let (rows, columns) = if first < second {
+        ((first, wanted_first), (second, wanted_second))
+    } else {
+        ((second, wanted_second), (first, wanted_first))
+    };
+    let mut shape = input.shape().to_vec();
+    (shape[rows.0], shape[columns.0]) = (rows.1, columns.1);
+    let count = tap_count(options.mode);
+    let geometry = Geometry {
+        rows: (input.shape()[rows.0], rows.1),
+        middle: input.shape()[rows.0 + 1..columns.0].iter().product(),
+        columns: (input.shape()[columns.0], columns.1),
+        inner: input.shape()[columns.0 + 1..].iter().product(),
+    };
+    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
+    let scratch = [copied, geometry.scratch_bytes(count)].into_iter().fold(0, usize::saturating_add);
+    let nanoseconds = NANOSECONDS_PER_TAP * (2 * count) as f64;
+    let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
+        with_dtype!(numbers input.dtype(), T => {
+            resample::<T>(&input, &shape, geometry, options.mode, stop)
+        }, else check.refuse("no such dtype"))
+    });
+    Ok(plan.with_scratch(scratch))
+}
+
+fn resample<T: Sample>(
+    input: &Tensor,
+    shape: &[usize],
+    geometry: Geometry,
+    mode: InterpolationMode,
+    stop: &Stop<'_>,
+) -> Result<Tensor, RunError> {
+    let mut finished = Ok(());
+    let result = Tensor::filled::<T>(shape, |target| {
+        if !target.is_empty() {
+            let source = input.rows::<T>();
+            finished = match mode {
+                InterpolationMode::NearestNeighbor => pick(&source, target, &geometry, stop),
+                InterpolationMode::Linear => interpolate::<T, 2>(&source, target, &geometry, stop),
+                InterpolationMode::Cubic => interpolate::<T, 4>(&source, target, &geometry, stop),
+            };
+        }
+    });
+    finished.map(|()| result)
+}
+
+/// A row-major tensor seen as five axes, of which two change their lengths: `(from, to)`.
+#[derive(Clone, Copy)]
+struct Geometry {
+    rows: (usize, usize),
+    middle: usize,
+    columns: (usize, usize),
+    inner: usize,
+}
+
+impl Geometry {
+    /// Elements of one row, before and after.
+    fn row(&self) -> (usize, usize) {
+        (self.middle * self.columns.0 * self.inner, self.middle * self.columns.1 * self.inner)
+    }
+
+    /// Taps of both axes, and as many rows as a value is made of, in at most `f64`.
+    fn scratch_bytes(&self, taps: usize) -> usize {
+        let tap_bytes = size_of::<Tap<f64, 4>>();
+        let tables = self.rows.1.saturating_add(self.columns.1).saturating_mul(tap_bytes);
+        let row = self.middle.saturating_mul(self.columns.1).saturating_mul(self.inner);
+        tables.saturating_add(row.saturating_mul(taps * size_of::<f64>()))
+    }
+}
+
+/// Which elements along an axis make one of the result.
+#[derive(Clone, Copy)]
+struct Tap<R, const N: usize> {
+    index: [usize; N],
+    weight: [R; N],
+}
+
+/// The taps of an axis that goes `from` a length `to` another. Beyond the ends the last element is repeated.
+fn taps_of<R: Real, const N: usize>((from, to): (usize, usize)) -> Vec<Tap<R, N>> {
+    let last = from as i64 - 1;
+    let tap = |position: usize| {
+        let (first, weights) = taps::<N>((position as f64 + 0.5) * from as f64 / to as f64 - 0.5);
+        let index = std::array::from_fn(|tap| (first + tap as i64).clamp(0, last) as usize);
+        Tap { index, weight: weights.map(R::from_f64) }
+    };
+    (0..to).map(tap).collect()
+}
+
+/// Nearest neighbours: no arithmetic on values.
+fn pick<T: Element>(source: &[T], target: &mut [T], geometry: &Geometry, stop: &Stop<'_>) -> Result<(), RunError> {
+    let (rows, columns) = (taps_of::<f32, 1>(geometry.rows), taps_of::<f32, 1>(geometry.columns));
+    let (row_from, row_to) = geometry.row();
+    let inner = geometry.inner;
+    for (index, to) in target.chunks_exact_mut(row_to).enumerate() {
+        let (outer, row) = (index / geometry.rows.1, index % geometry.rows.1);
+        let start = (outer * geometry.rows.0 + rows[row].index[0]) * row_from;
+        let from = source[start..][..row_from].chunks_exact(geometry.columns.0 * inner);
+        for (from, to) in from.zip(to.chunks_exact_mut(geometry.columns.1 * inner)) {
+            for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
+                to.copy_from_slice(&from[tap.index[0] * inner..][..inner]);
+            }
+        }
+        stop.check()?;
+    }
+    Ok(())
+}
+
+/// First along rows, then across them, with the last `N` rows kept: each row of the input is interpolated once, and rows
+/// that no output reads never are.
+fn interpolate<T: Sample, const N: usize>(
+    source: &[T],
+    target: &mut [T],
+    geometry: &Geometry,
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
+    let (rows, columns) = (taps_of::<T::Real, N>(geometry.rows), taps_of::<T::Real, N>(geometry.columns));
+    let (row_from, row_to) = geometry.row();
+    let mut kept: [Vec<T::Real>; N] = std::array::from_fn(|_| vec![T::Real::default(); row_to]);
+    for (outer, target) in target.chunks_exact_mut(row_to * geometry.rows.1).enumerate() {
+        // Taps are neighbours, so that row `i` in place `i % N` never pushes out one that is needed with it.
+        let mut held = [usize::MAX; N];
+        for (tap, to) in rows.iter().zip(target.chunks_exact_mut(row_to)) {
+            for row in tap.index {
+                if held[row % N] != row {
+                    let from = &source[(outer * geometry.rows.0 + row) * row_from..][..row_from];
+                    along(from, &mut kept[row % N], &columns, geometry);
+                    held[row % N] = row;
+                }
+            }
+            across(tap.index.map(|row| &kept[row % N][..]), tap.weight, to);
+            stop.check()?;
+        }
+    }
+    Ok(())
+}
+
+/// One row of the input at the columns of the result.
+fn along<T: Sample, const N: usize>(from: &[T], to: &mut [T::Real], columns: &[Tap<T::Real, N>], geometry: &Geometry) {
+    let inner = geometry.inner;
+    let from = from.chunks_exact(geometry.columns.0 * inner);
+    for (from, to) in from.zip(to.chunks_exact_mut(geometry.columns.1 * inner)) {
+        // The usual numbers of channels known to the compiler make this loop three times as fast.
+        match inner {
+            1 => along_pixels::<T, N, 1>(from, to, columns),
+            3 => along_pixels::<T, N, 3>(from, to, columns),
+            4 => along_pixels::<T, N, 4>(from, to, columns),
+            _ => {
+                for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
+                    for (channel, to) in to.iter_mut().enumerate() {
+                        *to = weigh(tap, |index| from[index * inner + channel]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn along_pixels<T: Sample, const N: usize, const C: usize>(
+    from: &[T],
+    to: &mut [T::Real],
+    columns: &[Tap<T::Real, N>],
+) {
+    let (from, _) = from.as_chunks::<C>();
+    let (to, _) = to.as_chunks_mut::<C>();
+    for (tap, to) in columns.iter().zip(to) {
+        let pixels = tap.index.map(|index| from[index]);
+        for (channel, to) in to.iter_mut().enumerate() {
+            *to = T::Real::default();
+            for (pixel, &weight) in pixels.iter().zip(&tap.weight) {
+                *to = *to + pixel[channel].to_real() * weight;
+            }
+        }
+    }
+}
+
+fn weigh<T: Sample, const N: usize>(tap: &Tap<T::Real, N>, at: impl Fn(usize) -> T) -> T::Real {
+    let mut sum = at(tap.index[0]).to_real() * tap.weight[0];
+    for other in 1..N {
+        sum = sum + at(tap.index[other]).to_real() * tap.weight[other];
+    }
+    sum
+}
+
+/// The weighted sum of rows.
+fn across<T: Sample, const N: usize>(rows: [&[T::Real]; N], weights: [T::Real; N], to: &mut [T]) {
+    let rows = rows.map(|row| &row[..to.len()]);
+    for (index, to) in to.iter_mut().enumerate() {
+        let mut sum = rows[0][index] * weights[0];
+        for other in 1..N {
+            sum = sum + rows[other][index] * weights[other];
+        }
+        *to = T::from_real(sum);
+    }
+}

@@ -1,0 +1,67 @@
+//! softmax: exponentials along an axis, divided by their sum.
+
+use super::check::FLOATS;
+use super::sample::{Real, Sample};
+use super::{Check, Plan, Stop};
+use crate::element::with_dtype;
+use crate::{RunError, Tensor};
+
+/// One element: an exponential, and three passes.
+const NANOSECONDS: f64 = 4.5;
+
+pub(super) fn softmax(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("softmax");
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, &FLOATS)?;
+    let axis = check.axis(axis, &input)?;
+    let shape = input.shape().to_vec();
+    let inner: usize = shape[axis + 1..].iter().product();
+    // A column's numbers stand apart, so they are taken to one place and back.
+    let column = shape[axis].saturating_mul(size_of::<f64>());
+    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
+    let plan = Plan::compute(check.0, input.dtype(), shape.clone(), NANOSECONDS, move |stop| {
+        with_dtype!(floats input.dtype(), T => {
+            let mut finished = Ok(());
+            let result = Tensor::filled::<T>(&shape, |target| {
+                finished = columns(&input.rows::<T>(), shape[axis], inner, target, stop);
+            });
+            finished.map(|()| result)
+        }, else check.refuse("no such dtype"))
+    });
+    Ok(plan.with_scratch(copied.saturating_add(column)))
+}
+
+fn columns<T: Sample>(
+    source: &[T],
+    length: usize,
+    inner: usize,
+    target: &mut [T],
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
+    if target.is_empty() {
+        return Ok(());
+    }
+    let mut column = vec![T::Real::default(); length];
+    let blocks = source.chunks_exact(length * inner).zip(target.chunks_exact_mut(length * inner));
+    for (from, to) in blocks {
+        for place in 0..inner {
+            let values = from[place..].iter().step_by(inner);
+            column.iter_mut().zip(values).for_each(|(to, from)| *to = from.to_real());
+            normalise(&mut column);
+            let places = to[place..].iter_mut().step_by(inner);
+            places.zip(&column).for_each(|(to, &from)| *to = T::from_real(from));
+        }
+        stop.check()?;
+    }
+    Ok(())
+}
+
+fn normalise<R: Real>(column: &mut [R]) {
+    let greatest = column.iter().skip(1).fold(column[0], |best, &x| if x > best { x } else { best });
+    let mut sum = R::default();
+    for x in column.iter_mut() {
+        *x = (*x - greatest).exp();
+        sum = sum + *x;
+    }
+    column.iter_mut().for_each(|x| *x = *x / sum);
+}

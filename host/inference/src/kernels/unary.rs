@@ -1,0 +1,150 @@
+//! WebNN's elementwise operators of one input, and clamp.
+
+use spillway_types::operator::{ClampOptions, UnaryOperator};
+use tract_onnx::prelude::f16;
+
+use super::check::{FLOATS, NUMBERS};
+use super::elementwise::map_elements;
+use super::{Check, Plan};
+use crate::element::{Element, with_dtype};
+use crate::{DType, RunError, Tensor};
+
+/// One element through a hyperbolic tangent or the error function; an exponential is faster.
+const TRANSCENDENTAL_NANOSECONDS: f64 = 7.0;
+/// One element rounded, for which baseline x86-64 has no instruction.
+const ROUNDING_NANOSECONDS: f64 = 1.3;
+/// One element through anything simpler.
+const SIMPLE_NANOSECONDS: f64 = 0.2;
+
+/// Floats, and integers that can be negative.
+const SIGNED: [DType; 7] =
+    [DType::Float16, DType::Float32, DType::Float64, DType::Int8, DType::Int16, DType::Int32, DType::Int64];
+
+pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    use UnaryOperator as Is;
+    let logic = [DType::Boolean, DType::Uint8];
+    let (name, dtypes, nanoseconds): (_, &[DType], _) = match operator {
+        Is::Abs => ("abs", &SIGNED, SIMPLE_NANOSECONDS),
+        Is::Ceil => ("ceil", &FLOATS, ROUNDING_NANOSECONDS),
+        Is::Cos => ("cos", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Erf => ("erf", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Exp => ("exp", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Floor => ("floor", &FLOATS, ROUNDING_NANOSECONDS),
+        Is::Gelu => ("gelu", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Log => ("log", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::LogicalNot => ("logicalNot", &logic, SIMPLE_NANOSECONDS),
+        Is::Neg => ("neg", &SIGNED, SIMPLE_NANOSECONDS),
+        Is::Reciprocal => ("reciprocal", &FLOATS, SIMPLE_NANOSECONDS),
+        Is::Relu => ("relu", &SIGNED, SIMPLE_NANOSECONDS),
+        Is::RoundEven => ("roundEven", &FLOATS, ROUNDING_NANOSECONDS),
+        Is::Sigmoid => ("sigmoid", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Sign => ("sign", &SIGNED, SIMPLE_NANOSECONDS),
+        Is::Sin => ("sin", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Sqrt => ("sqrt", &FLOATS, SIMPLE_NANOSECONDS),
+        Is::Tan => ("tan", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Tanh => ("tanh", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+    };
+    let check = Check(name);
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, dtypes)?;
+    let dtype = if operator == Is::LogicalNot { DType::Boolean } else { input.dtype() };
+    Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |_| {
+        Ok(match input.dtype() {
+            DType::Boolean => map_elements(&input, |x: bool| !x),
+            DType::Uint8 => map_elements(&input, |x: u8| x == 0),
+            DType::Float16 => half(&input, operator),
+            DType::Float32 => single(&input, operator),
+            DType::Float64 => double(&input, operator),
+            DType::Int8 => i8::apply(&input, operator),
+            DType::Int16 => i16::apply(&input, operator),
+            DType::Int32 => i32::apply(&input, operator),
+            DType::Int64 => i64::apply(&input, operator),
+            other => return check.refuse(format!("the input is {other}")),
+        })
+    }))
+}
+
+macro_rules! floats {
+    ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $erf:path) => {
+        fn $name(input: &Tensor, operator: UnaryOperator) -> Tensor {
+            macro_rules! each {
+                ($f:expr) => {
+                    map_elements(input, |x: $T| {
+                        let f: fn($F) -> $F = $f;
+                        ($from)(f(($to)(x)))
+                    })
+                };
+            }
+            use UnaryOperator as Is;
+            match operator {
+                Is::Abs => each!(|x| x.abs()),
+                Is::Ceil => each!(|x| x.ceil()),
+                Is::Cos => each!(|x| x.cos()),
+                Is::Erf => each!(|x| $erf(x)),
+                Is::Exp => each!(|x| x.exp()),
+                Is::Floor => each!(|x| x.floor()),
+                Is::Gelu => each!(|x| 0.5 * x * (1.0 + $erf(x * std::$F::consts::FRAC_1_SQRT_2))),
+                Is::Log => each!(|x| x.ln()),
+                // Refused for floats before.
+                Is::LogicalNot => each!(|x| x),
+                Is::Neg => each!(|x| -x),
+                Is::Reciprocal => each!(|x| 1.0 / x),
+                Is::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
+                Is::RoundEven => each!(|x| x.round_ties_even()),
+                Is::Sigmoid => each!(|x| 1.0 / (1.0 + (-x).exp())),
+                Is::Sign => each!(|x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
+                Is::Sin => each!(|x| x.sin()),
+                Is::Sqrt => each!(|x| x.sqrt()),
+                Is::Tan => each!(|x| x.tan()),
+                Is::Tanh => each!(|x| x.tanh()),
+            }
+        }
+    };
+}
+
+floats!(half, f16, f32, f16::to_f32, f16::from_f32, libm::erff);
+floats!(single, f32, f32, |x| x, |x| x, libm::erff);
+floats!(double, f64, f64, |x| x, |x| x, libm::erf);
+
+/// The operators that WebNN has for integers. The least number has no opposite and stays, as in NumPy.
+trait Integer: Element {
+    fn apply(input: &Tensor, operator: UnaryOperator) -> Tensor;
+}
+
+macro_rules! integers {
+    ($($T:ty),*) => {$(
+        impl Integer for $T {
+            fn apply(input: &Tensor, operator: UnaryOperator) -> Tensor {
+                match operator {
+                    UnaryOperator::Abs => map_elements(input, <$T>::wrapping_abs),
+                    UnaryOperator::Neg => map_elements(input, <$T>::wrapping_neg),
+                    UnaryOperator::Sign => map_elements(input, <$T>::signum),
+                    // The others are refused for integers before.
+                    _ => map_elements(input, |x: $T| x.max(0)),
+                }
+            }
+        }
+    )*};
+}
+
+integers!(i8, i16, i32, i64);
+
+pub(super) fn clamp(options: ClampOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("clamp");
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, &NUMBERS)?;
+    let least = options.min_value.unwrap_or(f64::NEG_INFINITY);
+    let greatest = options.max_value.unwrap_or(f64::INFINITY);
+    // So written, NaN is refused with the rest.
+    check.that(least <= greatest, || format!("`min-value` {least} must not be above `max-value` {greatest}"))?;
+    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), SIMPLE_NANOSECONDS, move |_| {
+        with_dtype!(numbers input.dtype(), T => {
+            let is_float = FLOATS.contains(&input.dtype());
+            // An integer that is at least 0.5 is at least 1.
+            let (least, greatest) = if is_float { (least, greatest) } else { (least.ceil(), greatest.floor()) };
+            let (least, greatest) = (<T as Element>::from_f64(least), <T as Element>::from_f64(greatest));
+            let bound = move |x: T| if x < least { least } else if x > greatest { greatest } else { x };
+            Ok(map_elements(&input, bound))
+        }, else check.refuse("no such dtype"))
+    }))
+}

@@ -1,0 +1,98 @@
+//! How much memory a run takes beside its inputs, before it takes it.
+//!
+//! Two things are counted: before the run, the results that are alive at once, from the shapes that the plan has for
+//! these inputs; and in the run, each result whose shape depends on values, as soon as these are known. What an operator
+//! needs for itself while it computes (packed panels of a matrix, mostly) is not counted.
+
+use std::collections::HashMap;
+
+use tract_onnx::prelude::{SymbolValues, TValue, TypedFact, TypedModel};
+use tract_onnx::tract_core::internal::{TypedNode, TypedOp};
+use tract_onnx::tract_core::ops::konst::Const;
+
+use super::plan::Plan;
+use crate::RunError;
+
+/// Elements of an input that are looked at to tell the shape of a result: more than any list of lengths has.
+const MOST_LENGTHS: usize = 64;
+
+/// The most bytes of results that are alive at once, where the axes have these lengths. What cannot be told counts for
+/// nothing here, and is for [`admit`].
+pub(super) fn peak(plan: &Plan, symbols: &SymbolValues) -> u64 {
+    let model = plan.model();
+    let order = plan.order_without_consts();
+    let mut last_use: HashMap<usize, usize> = HashMap::new();
+    for (step, node) in order.iter().enumerate() {
+        for input in &model.node(*node).inputs {
+            last_use.insert(input.node, step);
+        }
+    }
+    for output in model.output_outlets().into_iter().flatten() {
+        last_use.insert(output.node, order.len());
+    }
+    let mut ending: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (node, step) in last_use {
+        ending.entry(step).or_default().push(node);
+    }
+    let bytes = |node: usize| if model.node(node).op_is::<Const>() { 0 } else { node_bytes(model, node, symbols) };
+    let (mut alive, mut most) = (0_u64, 0_u64);
+    for (step, node) in order.iter().enumerate() {
+        alive = alive.saturating_add(bytes(*node));
+        most = most.max(alive);
+        for ended in ending.get(&step).into_iter().flatten() {
+            alive = alive.saturating_sub(bytes(*ended));
+        }
+    }
+    most
+}
+
+fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
+    let sizes = model.node(node).outputs.iter().map(|outlet| fact_bytes(&outlet.fact, symbols).unwrap_or(0));
+    sizes.fold(0, u64::saturating_add)
+}
+
+/// Checked: lengths come from callers and from files.
+fn fact_bytes(fact: &TypedFact, symbols: &SymbolValues) -> Option<u64> {
+    let lengths = fact.shape.iter().map(|axis| u64::try_from(axis.eval(symbols).as_i64()?).ok());
+    let mut bytes = fact.datum_type.size_of() as u64;
+    for length in lengths {
+        bytes = bytes.saturating_mul(length?);
+    }
+    Some(bytes)
+}
+
+/// Refuses a node whose results, of a shape that only its inputs tell, are past `limit_bytes`.
+pub(super) fn admit(
+    node: &TypedNode,
+    symbols: &SymbolValues,
+    inputs: &[TValue],
+    limit_bytes: u64,
+) -> Result<(), RunError> {
+    let are_known = node.outputs.iter().all(|outlet| fact_bytes(&outlet.fact, symbols).is_some());
+    if are_known {
+        return Ok(());
+    }
+    let facts: Vec<TypedFact> = inputs.iter().map(fact_of).collect();
+    let facts: Vec<&TypedFact> = facts.iter().collect();
+    let op: &dyn TypedOp = node.op.as_ref();
+    // An operator that cannot say its shape by now computes it from values: no more elements than went in, as in
+    // `NonZero`, times the rank.
+    let Ok(results) = op.output_facts(&facts) else { return Ok(()) };
+    let sizes = results.iter().map(|fact| fact_bytes(fact, symbols).unwrap_or(0));
+    check(sizes.fold(0, u64::saturating_add), limit_bytes)
+}
+
+/// With the values, where there are few: they may be lengths.
+fn fact_of(value: &TValue) -> TypedFact {
+    if value.len() <= MOST_LENGTHS
+        && let Ok(fact) = TypedFact::try_from((**value).clone())
+    {
+        return fact;
+    }
+    TypedFact::dt_shape(value.datum_type(), value.shape())
+}
+
+/// Whether so much may be taken.
+pub(super) fn check(needed_bytes: u64, limit_bytes: u64) -> Result<(), RunError> {
+    if needed_bytes <= limit_bytes { Ok(()) } else { Err(RunError::TooMuchMemory { needed_bytes, limit_bytes }) }
+}

@@ -1,0 +1,141 @@
+//! The models of the node: what operators do with them, and how much memory they get.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use spillway_cluster::{ModelError, ModelRecord};
+use spillway_inference::{ModelSource, OpenError, Unloaded};
+use spillway_types::{Digest, Problem, ProblemType};
+use tokio_util::sync::CancellationToken;
+
+use crate::deploy::{blocking, host_problem, millis};
+use crate::node::Node;
+
+/// Unloads idle models until told to stop.
+pub(crate) async fn tend(node: Arc<Node>, stop: CancellationToken) {
+    tokio::select! {
+        () = node.models.tend() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// What models may occupy, in bytes: what was asked for, else half of the memory that this process may use. The other
+/// half is for sandboxes, tensors, and for what an engine needs beside a model while it loads or runs it.
+pub(crate) fn budget(given: Option<u64>) -> usize {
+    let bytes = given.or_else(|| Some(available_bytes()? / 2));
+    bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// Physical memory (proc(5)), or what a container leaves of it (cgroup v2, `memory.max`); `None` where neither is known.
+fn available_bytes() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
+    let limits = [total_bytes(&read("/proc/meminfo")), limit_bytes(&read("/sys/fs/cgroup/memory.max"))];
+    limits.into_iter().flatten().min()
+}
+
+/// `MemTotal:       24683748 kB` among other lines.
+fn total_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// A number of bytes, or `max` where there is no limit.
+fn limit_bytes(memory_max: &str) -> Option<u64> {
+    memory_max.trim().parse().ok()
+}
+
+impl Node {
+    /// Keeps a model whose blob is there, once the engine has shown that it can run it.
+    ///
+    /// # Errors
+    /// The problem to tell the operator; nothing is kept then.
+    pub(crate) async fn add_model(self: &Arc<Self>, digest: Digest, label: String) -> Result<(), Problem> {
+        let node = self.clone();
+        // So that it is not collected while it is tried.
+        let renew = move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(host_problem);
+        if !blocking(renew).await?? {
+            return Err(missing(digest));
+        }
+        let source = ModelSource::new(digest, self.store.blobs().path(&digest));
+        self.models.open(source).await.map_err(|error| open_problem(&error))?;
+        let node = self.clone();
+        let added_at_ms = millis(SystemTime::now());
+        let add = move || node.store.add_model(&ModelRecord { digest, label, added_at_ms });
+        blocking(add).await?.map_err(|error| model_problem(&error))?;
+        tracing::info!(%digest, "model added");
+        Ok(())
+    }
+
+    /// Takes back [`add_model`](Self::add_model), and frees the model's memory.
+    ///
+    /// # Errors
+    /// If a function may open it.
+    pub(crate) async fn remove_model(self: &Arc<Self>, digest: Digest) -> Result<(), Problem> {
+        let node = self.clone();
+        blocking(move || node.store.remove_model(&digest)).await?.map_err(|error| model_problem(&error))?;
+        // A call that runs it still, on a revision that has gone, ends on it.
+        self.models.unload(digest);
+        tracing::info!(%digest, "model removed");
+        Ok(())
+    }
+
+    /// Frees the model's memory; its next run loads it again.
+    ///
+    /// # Errors
+    /// If it runs now.
+    pub(crate) fn unload_model(&self, digest: Digest) -> Result<(), Problem> {
+        match self.models.unload(digest) {
+            Unloaded::Yes | Unloaded::WasNot => Ok(()),
+            Unloaded::InUse => {
+                let detail = format!("model {digest} runs or is being loaded; try again when it does not");
+                Err(Problem::new(ProblemType::ModelInUse, detail))
+            }
+        }
+    }
+}
+
+fn missing(digest: Digest) -> Problem {
+    let detail = format!("model {digest} is not on this node; upload it with PUT /api/v1/blobs/{digest}");
+    let mut problem = Problem::new(ProblemType::MissingModel, detail);
+    problem.missing = vec![digest];
+    problem
+}
+
+fn open_problem(error: &OpenError) -> Problem {
+    match error {
+        OpenError::Read { .. } | OpenError::Check { .. } | OpenError::Stopped => host_problem(error),
+        OpenError::WrongDigest { .. }
+        | OpenError::Load { .. }
+        | OpenError::EngineFailed { .. }
+        | OpenError::TooLarge { .. } => Problem::new(ProblemType::InvalidModel, error.to_string()),
+    }
+}
+
+fn model_problem(error: &ModelError) -> Problem {
+    match error {
+        ModelError::MissingBlob(digest) => missing(*digest),
+        ModelError::InUse { .. } => Problem::new(ProblemType::ModelInUse, error.to_string()),
+        ModelError::Fault(_) => host_problem(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_where_linux_tells_it() {
+        let meminfo = "MemTotal:       24683748 kB\nMemFree:        17000000 kB\n";
+        assert_eq!(total_bytes(meminfo), Some(24_683_748 << 10));
+        assert_eq!((total_bytes(""), total_bytes("MemTotal: many")), (None, None));
+        assert_eq!((limit_bytes("max\n"), limit_bytes("1073741824\n"), limit_bytes("")), (None, Some(1 << 30), None));
+    }
+
+    #[test]
+    fn the_budget_is_what_was_asked_for_or_half_of_what_there_is() {
+        assert_eq!(budget(Some(5)), 5);
+        let half = available_bytes().expect("Linux tells") / 2;
+        assert_eq!(budget(None) as u64, half);
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: builds and runs a benchmark.
+
+use clap::{Args, Subcommand};
+
+use crate::setup::Setup;
+use crate::step;
+use crate::test::build_guests;
+use crate::workspace::Workspace;
+
+/// Build and run a benchmark; the machine should do nothing else meanwhile
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench models
+  cargo xtask bench models --json --pairs 100")]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(Subcommand)]
+enum Which {
+    /// What HTTP, sandbox and host calls add to inference, beside the same work done natively
+    Models {
+        /// Arguments for the benchmark: --json, --pairs N
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+}
+
+impl Bench {
+    pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
+        Setup { tests: false }.run(workspace).await?;
+        let mut build = workspace.cargo();
+        build.args(["build", "--release", "--workspace", "--bins"]);
+        step::openly("build", "Spillway and its benchmarks", &mut build).await?;
+        build_guests(workspace, &["functions", "tests/guests"]).await?;
+        let Which::Models { arguments } = self.which;
+        let mut bench = tokio::process::Command::new(workspace.spillway().with_file_name("spillway-bench"));
+        bench.env("SPILLWAY_BIN", workspace.spillway()).arg("models").args(arguments);
+        step::openly("bench", "models", &mut bench).await
+    }
+}

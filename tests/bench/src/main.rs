@@ -1,0 +1,40 @@
+//! Benchmarks: Spillway beside the same work done natively, side by side in one run.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
+//! | `native` | the native side of a function, in a process of its own |
+//! | `plain` | a plain hyper server that calls the engine |
+//! | `caller` | an HTTP client that adds as little as it can |
+//! | `spread` | medians, and how far runs lie apart |
+
+mod caller;
+mod models;
+mod native;
+mod plain;
+mod spread;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Benchmarks; run them with `cargo xtask bench`")]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What HTTP, sandbox and host calls add to inference
+    Models(models::Models),
+    /// Runs a function natively on each file that standard input names; for the benches themselves
+    #[command(hide = true)]
+    Native(native::Native),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().bench {
+        Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Native(native) => native.run(),
+    }
+}

@@ -1,0 +1,62 @@
+//! Guests that ask too much of the host's tensors.
+
+use spillway_sdk::{Bytes, ColorMode, HostError, IntoResponse, Response, Result, Tensor};
+
+/// As the issue of a guest that leaks: no guest needs so many.
+const MANY: usize = 100_000;
+
+/// Keeps tensors of one byte until the host refuses one.
+pub(crate) fn handles() -> Result<Response, HostError> {
+    let mut kept = Vec::new();
+    for _ in 0..MANY {
+        kept.push(Tensor::from_slice(&[1_u8], &[1])?);
+    }
+    Ok(format!("{MANY} handles\n").into_response())
+}
+
+/// The same with views, which hold no bytes of their own.
+pub(crate) async fn views() -> Result<Response, HostError> {
+    let mut kept = vec![Tensor::from_slice(&[1_u8], &[1])?];
+    for _ in 0..MANY {
+        kept.push(kept[0].reshape(&[1, 1]).await?);
+    }
+    Ok(format!("{MANY} views\n").into_response())
+}
+
+/// A view of one byte that says to be 4 GiB.
+async fn huge() -> Result<Tensor, HostError> {
+    Tensor::from_slice(&[1_u8], &[1])?.expand(&[u32::MAX as usize]).await
+}
+
+/// Makes two of them one.
+pub(crate) async fn huge_sum() -> Result<(), HostError> {
+    let huge = huge().await?;
+    huge.add(&huge).await.map(|_| ())
+}
+
+/// Reads one; traps.
+pub(crate) async fn huge_read() -> Result<Response, HostError> {
+    Ok(format!("{} bytes\n", huge().await?.to_bytes().len()).into_response())
+}
+
+/// A PNG file of 45 bytes whose header says 60,000 by 60,000 pixels.
+pub(crate) async fn huge_image() -> Result<(), HostError> {
+    let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+    file.extend(60_000_u32.to_be_bytes());
+    file.extend(60_000_u32.to_be_bytes());
+    // 8 bits, RGB; its CRC by Python's zlib.crc32; then the beginning of a chunk of data.
+    file.extend(b"\x08\x02\0\0\0\x0f\xb0\xe2\x15\0\0\0\x04IDAT\x78\x9c\x01\0");
+    Tensor::decode_image(&file, ColorMode::Rgb).await.map(|_| ())
+}
+
+/// A shape of a million axes.
+pub(crate) async fn deep_shape() -> Result<(), HostError> {
+    Tensor::from_slice(&[1_u8], &[1])?.reshape(&vec![1; 1_000_000]).await.map(|_| ())
+}
+
+/// Decodes a picture, and says what became of it.
+pub(crate) async fn image(file: Bytes) -> Result<Response> {
+    let image = Tensor::decode_image(&file, ColorMode::Rgb).await?;
+    let mean = image.cast(spillway_sdk::DType::Float32).await?.reduce(spillway_sdk::Reduction::Mean, &[0, 1]).await?;
+    Ok(format!("{:?} {:?}\n", image.shape(), mean.to_vec::<f32>()?).into_response())
+}
