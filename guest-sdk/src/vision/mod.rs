@@ -5,8 +5,8 @@
 //!
 //! | stage | look at |
 //! | --- | --- |
-//! | file to upright pixels | [`Image::decode`] |
-//! | another size, edges, normalisation, `[1, channels, height, width]` | [`Image::resize`], [`Image::pad`], [`Image::to_nchw`] |
+//! | file to upright pixels | [`Image::decode_bgr`] |
+//! | another size, edges, normalisation, `[1, channels, height, width]` | [`Image::resize`], [`Image::letterbox`], [`Image::to_nchw`] |
 //! | boxes from a probability map | [`TextBoxes`] over a [`ProbabilityMap`] |
 //! | a region turned upright | [`Image::crop`] |
 //! | characters from a recogniser's steps | [`ctc_greedy`] |
