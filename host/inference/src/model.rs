@@ -11,9 +11,6 @@ use crate::job::contain;
 use crate::models::{Boarding, Loaded, UnloadReason, Usage, Waiter};
 use crate::{JobError, KernelThreads, ModelStatus, RunError, Tensor, TensorType};
 
-/// As short as handing a run to a thread and back: see the kernels' own threshold (`kernel.rs`).
-const SHORT: Duration = Duration::from_micros(20);
-
 /// A model of the node, shared by all sandboxes that may use it. Its weights may leave memory while nobody runs it; the
 /// next run loads them again.
 pub struct Model {
@@ -131,10 +128,10 @@ impl Model {
     }
 
     /// Whether a run is not worth a thread's attention, as a short [`Kernel`](crate::Kernel) is not: every run is alike,
-    /// because no axis is free, and of late none has taken longer.
+    /// because no axis is free, and of late they have taken no longer.
     fn is_short(&self) -> bool {
         let is_fixed = |input: &TensorType| input.shape.iter().all(Option::is_some);
-        self.usage.slowest_run().is_some_and(|slowest| slowest < SHORT) && self.inputs().iter().all(is_fixed)
+        self.usage.is_short() && self.inputs().iter().all(is_fixed)
     }
 
     /// As [`run`](Self::run), on the calling thread: for native tests of functions, and for threads that may block, other

@@ -52,6 +52,28 @@ impl Tally {
     }
 }
 
+/// What a run takes of late: a moving mean, in nanoseconds; 0 before the first run.
+#[derive(Default)]
+struct Pace(AtomicU64);
+
+impl Pace {
+    /// As short as handing a run to a thread and back: the kernels' own threshold (`kernel.rs`).
+    const SHORT: u64 = 20_000;
+    /// All that is longer is just long: one run that the system interrupted must not count for hundreds.
+    const LONG: u64 = 4 * Self::SHORT;
+
+    fn note(&self, computed: Duration) {
+        let (mean, took) = (self.0.load(Relaxed), nanoseconds(computed).clamp(1, Self::LONG));
+        let mean = if mean == 0 { Self::LONG } else { mean };
+        // A lost update of two at once costs nothing but a run on the wrong thread.
+        self.0.store(mean - mean / 8 + took / 8, Relaxed);
+    }
+
+    fn is_short(&self) -> bool {
+        (1..Self::SHORT).contains(&self.0.load(Relaxed))
+    }
+}
+
 /// What has happened to one model, whether it is in memory or not.
 pub(crate) struct Usage {
     pub(crate) tally: Arc<Tally>,
@@ -64,8 +86,8 @@ pub(crate) struct Usage {
     load_nanoseconds: AtomicU64,
     /// What it occupied when it was last loaded, in bytes.
     loaded_bytes: AtomicUsize,
-    /// The slowest run of late, in nanoseconds: what a run takes, or a little less than before.
-    slowest_run: AtomicU64,
+    /// What a run takes, see [`Pace`].
+    pace: Pace,
     /// Nanoseconds since the epoch of the tally: an atomic, because every run writes it.
     last_used: AtomicU64,
 }
@@ -81,7 +103,7 @@ impl Usage {
             hits: AtomicU64::default(),
             load_nanoseconds: AtomicU64::default(),
             loaded_bytes: AtomicUsize::default(),
-            slowest_run: AtomicU64::default(),
+            pace: Pace::default(),
             last_used: AtomicU64::default(),
         })
     }
@@ -99,14 +121,12 @@ impl Usage {
 
     /// How long a run with outputs computed.
     pub(crate) fn note_time(&self, computed: Duration) {
-        let last = self.slowest_run.load(Relaxed);
-        // A lost update of two at once costs nothing but a run on the wrong thread.
-        self.slowest_run.store(nanoseconds(computed).max(last - last / 8).max(1), Relaxed);
+        self.pace.note(computed);
     }
 
-    /// How long the slowest run of late computed; `None` before the first.
-    pub(crate) fn slowest_run(&self) -> Option<Duration> {
-        Some(self.slowest_run.load(Relaxed)).filter(|slowest| *slowest > 0).map(Duration::from_nanos)
+    /// Whether runs are as short as handing one to a thread and back.
+    pub(crate) fn is_short(&self) -> bool {
+        self.pace.is_short()
     }
 
     /// A load that took `took` until `now`.
@@ -170,4 +190,24 @@ impl Usage {
 /// 584 years of them fit.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_short_once_many_were_and_one_long_one_does_not_change_that() {
+        let pace = Pace::default();
+        assert!(!pace.is_short(), "nothing is known");
+        let note = |microseconds, times| (0..times).for_each(|_| pace.note(Duration::from_micros(microseconds)));
+        note(8, 1);
+        assert!(!pace.is_short(), "one run says little");
+        note(8, 40);
+        assert!(pace.is_short());
+        note(1_000_000, 1);
+        assert!(pace.is_short());
+        note(30, 40);
+        assert!(!pace.is_short());
+    }
 }
