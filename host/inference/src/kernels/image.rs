@@ -26,8 +26,10 @@ pub(super) fn decode_image(options: DecodeImageOptions, inputs: &[Tensor]) -> Re
     check.that(input.shape().len() == 1, || {
         format!("the input must be the bytes of a file, of one axis, is {:?}", input.shape())
     })?;
-    let file = input.to_row_major();
-    let bytes = file.as_bytes().unwrap_or_default();
+    // A view may say to be gigabytes long and rest on one byte, and nothing is charged yet: it is not laid out here.
+    let Some(bytes) = input.as_bytes() else {
+        return check.refuse("the input's bytes do not lie in one piece; make them a tensor of their own");
+    };
     let header = if bytes.starts_with(&[0xFF, 0xD8]) {
         jpeg_header(bytes)
     } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -47,7 +49,7 @@ pub(super) fn decode_image(options: DecodeImageOptions, inputs: &[Tensor]) -> Re
     let nanoseconds = NANOSECONDS_PER_PIXEL / channels as f64;
     let scratch = header.scratch_bytes;
     let plan = Plan::compute(check.0, DType::Uint8, shape.clone(), nanoseconds, move |_| {
-        let bytes = file.as_bytes().unwrap_or_default();
+        let bytes = input.as_bytes().unwrap_or_default();
         let pixels = match header.format {
             Format::Jpeg => decode_jpeg(bytes),
             Format::Png => decode_png(bytes),

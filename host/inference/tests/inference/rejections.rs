@@ -222,6 +222,15 @@ fn a_damaged_picture_is_the_callers_fault_and_not_the_engines() {
 }
 
 #[test]
+fn a_picture_whose_bytes_are_a_view_of_one_byte_is_refused_before_they_are_laid_out() {
+    let byte = Tensor::from_bytes(Uint8, &[1], &[0xff]).unwrap();
+    let file = compute(Expand(vec![u32::MAX]), &[&byte]);
+    let decode = DecodeImage(DecodeImageOptions { color: ColorMode::Rgb, orient: true });
+    let message = refusal(decode, &[&file]);
+    assert_eq!(message, "decode-image: the input's bytes do not lie in one piece; make them a tensor of their own");
+}
+
+#[test]
 fn a_picture_that_claims_to_be_enormous_is_priced_before_anything_is_allocated() {
     // The header of a PNG of 65,000 by 65,000 pixels, and no pixels.
     let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xfd\xe8\0\0\xfd\xe8\x08\x02\0\0\0".to_vec();
