@@ -13,6 +13,9 @@ use crate::store::Store;
 pub struct NewRevision {
     /// Whose revision it is; the first one makes the function.
     pub function: FunctionId,
+    /// The number that the cluster gave it, which wins over whatever this node had under that number before it joined.
+    /// Without one, the next number of this node.
+    pub number: Option<u64>,
     /// The component, a blob that is there.
     pub bundle: Digest,
     /// The manifest as the runtime shall read it; kept as it is.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,6 +17,7 @@ use spillway_types::FunctionId;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
 use crate::deploy::Deployed;
 use crate::ingress::Listener;
 use crate::keyvalue::StoreKeyValue;
@@ -59,6 +60,8 @@ pub struct Config {
     pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
+    /// The cluster to join; alone if not given.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// Where a node listens.
@@ -70,14 +73,24 @@ pub struct Addresses {
     pub api: SocketAddr,
 }
 
-/// Who answers a route: a revision, or the name of a function that cannot serve.
-pub(crate) type Target = Result<Arc<Revision>, FunctionId>;
+/// Who answers a route.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A revision on this node.
+    Here(Arc<Revision>),
+    /// A function that is deployed here and cannot serve.
+    Broken(FunctionId),
+    /// Other nodes.
+    Elsewhere(Arc<Elsewhere>),
+}
 
 /// A running node. Lives as long as the process serves.
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) addresses: Addresses,
     pub(crate) store: Store,
+    /// The node's part in its cluster, if it has joined one.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) runtime: Runtime,
     pub(crate) models: Arc<Models>,
     pub(crate) started: Instant,
@@ -88,6 +101,8 @@ pub(crate) struct Node {
     /// What serves, by function. Never locked across a wait.
     pub(crate) functions: RwLock<BTreeMap<FunctionId, Deployed>>,
     routes: ArcSwap<RouteTable<Target>>,
+    /// Held while `routes` are made anew.
+    pub(crate) routing: Mutex<()>,
     metrics: Metrics,
     logs: Logs,
     ready: AtomicBool,
@@ -153,12 +168,20 @@ pub async fn run(
     let api_listener = Listener::bind(config.api, "--api").await?;
     let addresses = Addresses { listen: listener.address()?, api: api_listener.address()? };
     let draining = CancellationToken::new();
-    let node = Arc::new(open(config, addresses, draining.clone()).await?);
+    let folder = config.data.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
+    let joined = match &config.cluster {
+        Some(cluster) => Some(cluster::join(cluster, &store, &addresses).await?),
+        None => None,
+    };
+    let cluster = joined.as_ref().map(|joined| joined.cluster.clone());
+    let node = Arc::new(open(config, addresses, store, cluster, draining.clone()).await?);
 
     // Health can be asked while functions are still being loaded; the data plane's port waits for them.
     let stop_api = CancellationToken::new();
     let api = tokio::spawn(api::serve(node.clone(), api_listener.into_inner(), stop_api.clone()));
     node.restore().await?;
+    let mut clustered = joined.map(|joined| joined.start(&node, &stop_api));
     node.ready.store(true, Relaxed);
     let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
@@ -178,15 +201,25 @@ pub async fn run(
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
     tending.await.context("unloading idle models failed")?;
+    if let Some(tasks) = &mut clustered {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task of the cluster failed")?;
+        }
+    }
     let logs = node.logs.clone();
     tokio::task::spawn_blocking(move || logs.flush()).await?;
     tracing::info!(drained, "stopped");
     Ok(())
 }
 
-async fn open(config: Config, addresses: Addresses, draining: CancellationToken) -> anyhow::Result<Node> {
+async fn open(
+    config: Config,
+    addresses: Addresses,
+    store: Store,
+    cluster: Option<Arc<Cluster>>,
+    draining: CancellationToken,
+) -> anyhow::Result<Node> {
     tokio::task::spawn_blocking(move || {
-        let store = Store::open(&config.data)?;
         let threads = match config.kernel_threads.and_then(NonZeroUsize::new) {
             Some(count) => KernelThreads::new(count),
             None => KernelThreads::one_per_core(),
@@ -213,6 +246,7 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             config,
             addresses,
             store,
+            cluster,
             runtime,
             models,
             started: Instant::now(),
@@ -220,6 +254,7 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),
+            routing: Mutex::default(),
             metrics,
             logs,
             ready: AtomicBool::new(false),

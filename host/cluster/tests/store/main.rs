@@ -45,6 +45,7 @@ fn route(path: &str) -> RoutePattern {
 fn revision(store: &Store, name: &str, content: &str, paths: &[&str]) -> NewRevision {
     NewRevision {
         function: function(name),
+        number: None,
         bundle: upload(store, content.as_bytes()),
         manifest: format!("name = {name:?}"),
         models: Vec::new(),
