@@ -29,6 +29,8 @@ pub use certificate::{Certificate, CertificateError, peer_identity};
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use keys::{DeployerKey, KeyError, KeyId, ParseKeyError, PublicKey};
 pub use reload::ReloadingIdentity;
+/// A host name or an IP address, as rustls has it.
+pub use rustls::pki_types::ServerName;
 pub use secret::{FileError, read_bounded, read_secret, write_new, write_secret};
 pub use signed::{STATEMENT_BYTES_MAX, SignedStatement, Untrusted, is_newer};
 pub use tls::server_name;

@@ -76,6 +76,8 @@ problems! {
     RouteTaken, "route-taken", 409, "The route is taken";
     /// A model that functions may open cannot be removed.
     ModelInUse, "model-in-use", 409, "The model is in use";
+    /// A key that was revoked cannot be trusted again.
+    KeyRevoked, "key-revoked", 409, "The key was revoked";
     /// A blob's bytes have another digest than its name says.
     DigestMismatch, "digest-mismatch", 422, "The digest does not match";
 }
