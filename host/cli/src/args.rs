@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
-use crate::command::{build, check_model, deploy, gc, inspect, invoke, logs, ls, models, rm, rollback, up};
+use crate::command::{build, ca, check_model, deploy, gc, inspect, invoke, key, logs, ls, models, rm, rollback, up};
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
 #[derive(Debug, Parser)]
@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Models(models::Models),
+    Key(key::Key),
+    Ca(ca::Ca),
     Gc(gc::Gc),
     #[command(hide = true)]
     CheckModel(check_model::CheckModel),

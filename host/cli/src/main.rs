@@ -6,6 +6,7 @@
 //! | `command` | one file per subcommand |
 //! | `build` | from a crate to a bundle: toolchain, cargo, models |
 //! | `client` | the control API over HTTP |
+//! | `home` | where the user's own files lie |
 //! | `failure` | what goes wrong, and the exit code for it |
 //! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
 
@@ -14,6 +15,7 @@ mod build;
 mod client;
 mod command;
 mod failure;
+mod home;
 mod output;
 mod progress;
 

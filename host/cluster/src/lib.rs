@@ -4,7 +4,7 @@
 //! DATA/                 0700
 //!   layout              version of everything below
 //!   lock                held by the one node that uses the folder; contains its process id
-//!   store.sqlite        functions, revisions, routes, added models, key-value pairs (and SQLite's -wal and -shm)
+//!   store.sqlite        functions, revisions, routes, added models, trusted keys, key-value pairs (and SQLite's -wal and -shm)
 //!   blobs/sha256/ab/…   bundles and models, read-only, named by their digest
 //!   staging/            uploads under way; emptied when the folder is opened
 //! ```
@@ -25,6 +25,7 @@ mod gc;
 mod keyvalue;
 mod models;
 mod store;
+mod trusted_keys;
 
 pub use audit::Audit;
 pub use blobs::{Blob, BlobError, BlobWriter, Blobs};
@@ -38,3 +39,4 @@ pub use keyvalue::{
 };
 pub use models::{ModelError, ModelRecord};
 pub use store::Store;
+pub use trusted_keys::TrustedKeyError;

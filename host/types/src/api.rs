@@ -16,6 +16,9 @@
 //! | `GET /api/v1/models/{digest}` | | [`ModelStatus`] list, one for each specialization |
 //! | `DELETE /api/v1/models/{digest}` | | 204 |
 //! | `POST /api/v1/models/{digest}/unload` | | 204 |
+//! | `GET /api/v1/keys` | | [`TrustedKey`] list |
+//! | `POST /api/v1/keys` | [`TrustKey`] | [`TrustedKey`] |
+//! | `POST /api/v1/keys/{id}/revoke` | | [`TrustedKey`] |
 //! | `POST /api/v1/gc` | | [`GcSummary`] |
 //!
 //! A model's digest may be cut short, with or without `sha256:`, as long as it is the only one that begins so.
@@ -239,6 +242,33 @@ pub struct ModelStatus {
     pub inputs: Vec<String>,
     /// Outputs as `name: dtype[shape]`.
     pub outputs: Vec<String>,
+}
+
+/// A deployer's key to believe from now on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustKey {
+    /// The public key, `ed25519:` and Base64.
+    pub key: String,
+    /// Whose it is, for listings; nothing depends on it.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// A deployer's key that the node believes, or believed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrustedKey {
+    /// Its short name: 16 hexadecimal digits of its SHA-256.
+    pub id: String,
+    /// The public key, `ed25519:` and Base64.
+    pub key: String,
+    /// Whose it is.
+    pub name: String,
+    /// Since when it is believed, RFC 3339.
+    pub trusted_at: String,
+    /// Since when it is believed no more, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
 }
 
 /// What a garbage collection did.

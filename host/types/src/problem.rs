@@ -96,6 +96,8 @@ problems! {
     Conflict, "conflict", 409, "The function was changed meanwhile";
     /// The store that a cluster's desired state is kept in cannot be reached, or is full.
     ControlUnavailable, "control-unavailable", 503, "The control store is not available";
+    /// A key that was revoked cannot be trusted again.
+    KeyRevoked, "key-revoked", 409, "The key was revoked";
     /// A blob's bytes have another digest than its name says.
     DigestMismatch, "digest-mismatch", 422, "The digest does not match";
 }

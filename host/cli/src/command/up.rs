@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output;
+use crate::{home, output};
 
 /// Start a node and serve until Ctrl-C or SIGTERM
 ///
@@ -180,13 +180,8 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where data goes by the XDG Base Directory Specification.
 fn default_data() -> anyhow::Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("XDG_DATA_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(variable("HOME")?.join(".local/share")))
-        .map(|base| base.join("spillway"))
+    home::folder("XDG_DATA_HOME", ".local/share")
         .context("there is no home folder to keep data in; name a folder with --data")
 }
 

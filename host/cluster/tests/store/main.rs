@@ -6,6 +6,7 @@ mod gc;
 mod keyvalue;
 mod models;
 mod open;
+mod trusted_keys;
 
 use std::time::{Duration, SystemTime};
 

@@ -4,6 +4,7 @@ mod auth;
 mod blobs;
 mod functions;
 mod health;
+mod keys;
 mod logs;
 mod models;
 
@@ -59,6 +60,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/models", get(models::list).post(models::add))
         .route("/models/{digest}", get(models::inspect).delete(models::remove))
         .route("/models/{digest}/unload", post(models::unload))
+        .route("/keys", get(keys::list).post(keys::trust))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/gc", post(health::collect))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
         // A model may be larger than memory: it is written as it comes.
