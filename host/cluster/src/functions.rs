@@ -126,6 +126,14 @@ impl Store {
         })
     }
 
+    /// The newest revision number that a function was ever given, 0 if none, also after it was removed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn last_number(&self, function: &FunctionId) -> Result<u64, Fault> {
+        self.shared.database.read(|snapshot| Ok(rows::find(snapshot, function)?.map_or(0, |row| row.last_number)))
+    }
+
     /// All functions, ordered by namespace and name.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `node` | start, serve, drain |
 //! | `ingress` | the data plane: request to function to response |
+//! | `cluster` | the node's part in a cluster: desired state, what runs where |
+//! | `peers` | node to node |
 //! | `api` | the control plane: HTTP and JSON under `/api/v1`, health and metrics |
 //! | `deploy` | from bundle to serving revision, rollback, removal |
 //! | `routes` | host, path and method to revision |
@@ -12,6 +14,7 @@
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
 
 mod api;
+mod cluster;
 mod collect;
 mod deploy;
 mod ingress;
@@ -21,9 +24,11 @@ mod metrics;
 mod models;
 mod node;
 mod passed;
+mod peers;
 mod revision;
 mod routes;
 mod screening;
 
+pub use cluster::ClusterConfig;
 pub use node::{Addresses, Config, run};
 pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};

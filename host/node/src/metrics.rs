@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_inference::{ModelCounts, ThreadLoad, UnloadReason};
 use spillway_runtime::Timing;
-use spillway_types::{FunctionId, Outcome};
+use spillway_types::{FunctionId, NodeName, Outcome};
 
 /// Upper bounds in seconds: a reused sandbox answers in tens of microseconds, a large model in seconds.
 const SECONDS: [f64; 16] =
@@ -45,6 +45,13 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SentLabels {
+    namespace: String,
+    function: String,
+    node: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
@@ -69,6 +76,8 @@ pub(crate) struct Metrics {
     functions: Mutex<BTreeMap<FunctionId, Arc<FunctionMetrics>>>,
     /// Requests that no route takes: they belong to no function.
     pub(crate) unrouted: Counter,
+    /// Calls that another node answered.
+    sent: Family<SentLabels, Counter>,
     /// Log records lost because the disk did not keep up.
     pub(crate) log_records_lost: Counter,
 }
@@ -117,6 +126,7 @@ impl Metrics {
             gauges: Gauges::default(),
             functions: Mutex::default(),
             unrouted: Counter::default(),
+            sent: Family::default(),
             log_records_lost: Counter::default(),
             registry: Registry::default(),
         };
@@ -137,6 +147,7 @@ impl Metrics {
             Unit::Seconds,
             inference,
         );
+        registry.register("sent_requests", "Calls that another node answered", metrics.sent.clone());
         registry.register("unrouted_requests", "Requests that no route takes", metrics.unrouted.clone());
         registry.register("log_records_lost", "Log records dropped", metrics.log_records_lost.clone());
         let gauges = &metrics.gauges;
@@ -190,6 +201,12 @@ impl Metrics {
             })
         };
         functions.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    /// Counts a call that another node answered.
+    pub(crate) fn sent(&self, id: &FunctionId, node: &NodeName) {
+        let FunctionLabels { namespace, function } = labels(id);
+        self.sent.get_or_create_owned(&SentLabels { namespace, function, node: node.to_string() }).inc();
     }
 
     /// Writes everything as OpenMetrics text.

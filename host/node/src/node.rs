@@ -6,19 +6,20 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
-use spillway_types::FunctionId;
+use spillway_trust::TrustedKeys;
+use spillway_types::{FunctionId, Problem};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
-use crate::deploy::Deployed;
+use crate::deploy::{Deployed, blocking, host_problem, millis};
 use crate::ingress::Listener;
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
@@ -96,6 +97,8 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     /// One change of functions and routes at a time: the order in the store is the order in which they are swapped in.
     pub(crate) changes: Arc<Semaphore>,
+    /// The deployers' keys that the store has.
+    trusted: ArcSwap<TrustedKeys>,
     /// Told after each deployment, for the collector.
     pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
@@ -120,6 +123,25 @@ impl Node {
 
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// The deployers' keys that this node believes.
+    pub(crate) fn trusted(&self) -> Arc<TrustedKeys> {
+        self.trusted.load_full()
+    }
+
+    /// Reads the keys again, and hears again what was not believed before.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn trust_changed(self: &Arc<Self>) -> Result<(), Problem> {
+        let store = self.store.clone();
+        let trusted = blocking(move || store.trusted_keys().map_err(host_problem)).await??;
+        self.trusted.store(Arc::new(trusted));
+        if let Some(cluster) = &self.cluster {
+            cluster.hear_again();
+        }
+        Ok(())
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -239,6 +261,11 @@ async fn open(
             models: models.clone(),
             keyvalue: Arc::new(StoreKeyValue(store.clone())),
         })?;
+        let keys = config.cluster.iter().flat_map(|cluster| &cluster.trust);
+        for key in keys {
+            store.trust_key(key, "", millis(SystemTime::now()))?;
+        }
+        let trusted = store.trusted_keys()?;
         let metrics = Metrics::new();
         let logs = Logs::open(&config.data.join("logs"), metrics.log_records_lost.clone())
             .with_context(|| format!("logs cannot be kept in {}", config.data.join("logs").display()))?;
@@ -251,6 +278,7 @@ async fn open(
             models,
             started: Instant::now(),
             changes: Arc::new(Semaphore::new(1)),
+            trusted: ArcSwap::from_pointee(trusted),
             deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),

@@ -3,6 +3,10 @@
 //! | request | body | answer |
 //! | --- | --- | --- |
 //! | `GET /api/v1/node` | | [`NodeStatus`] |
+//! | `GET /api/v1/nodes` | | [`NodeSummary`] list |
+//! | `POST /api/v1/nodes/{node}/{order}` | | [`NodeSummary`] list; the order is `cordon`, `drain` or `uncordon` |
+//! | `GET /api/v1/functions/{namespace}/{name}/statement?revision=` | | [`StatementDraft`] |
+//! | `POST /api/v1/statements` | a signed statement | [`Deployment`], or 204 for a removal |
 //! | `HEAD /api/v1/blobs/{digest}` | | 200 or 404 |
 //! | `PUT /api/v1/blobs/{digest}` | the bytes | [`BlobReceipt`] |
 //! | `POST /api/v1/functions?namespace=&name=&route=&effects=` | a bundle | [`Deployment`] |
@@ -26,7 +30,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Effects, FunctionName, Limits, Namespace, Outcome, Route, SandboxPolicy};
+use crate::{
+    ClusterName, Digest, Effects, FunctionName, Limits, Namespace, NodeIdentity, NodeName, Outcome, Release, Route,
+    SandboxPolicy,
+};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +52,83 @@ pub struct NodeStatus {
     pub models: usize,
     /// Resident memory of the process in bytes.
     pub resident_bytes: u64,
+    /// Its part in a cluster; absent where it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterStatus>,
+}
+
+/// A node's part in its cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Who the node is, by its certificate.
+    pub identity: NodeIdentity,
+    /// Where other nodes find it, `HOST:PORT`.
+    pub peer: String,
+    /// `connected`, or what keeps the control store from answering.
+    pub control: String,
+    /// Whether what the control store acknowledges lasts.
+    pub durability: String,
+    /// Whether it takes no functions that it does not have.
+    pub cordoned: bool,
+    /// Whether it gives its calls away.
+    pub draining: bool,
+    /// When its certificate ends, RFC 3339.
+    pub certificate_until: String,
+    /// What may need an operator.
+    pub concerns: Vec<String>,
+}
+
+/// A node of the cluster, as the node that was asked knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeSummary {
+    /// Who it is.
+    pub identity: NodeIdentity,
+    /// `self`, `alive`, `suspect`, `dead`, or `unknown` until it has answered once.
+    pub state: String,
+    /// Version of its build.
+    pub version: String,
+    /// Where callers reach functions there.
+    pub listen: String,
+    /// Where other nodes find it, `HOST:PORT`.
+    pub peer: String,
+    /// Whether it takes no functions that it does not have.
+    pub cordoned: bool,
+    /// Whether it gives its calls away.
+    pub draining: bool,
+    /// Smoothed round-trip time from the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_seconds: Option<f64>,
+    /// By how much its clock is ahead of that of the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_seconds: Option<f64>,
+    /// Functions that serve there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<usize>,
+    /// What it has and what of it is in use, as it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<serde_json::Value>,
+    /// Why it did not answer last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// What a deployer needs to know to write the next statement about a function.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatementDraft {
+    /// The cluster that the statement is for.
+    pub cluster: ClusterName,
+    /// The sequence of the next statement.
+    pub sequence: u64,
+    /// A revision number that was never given.
+    pub revision: u64,
+    /// Who is to own the function's key-value data, if it is granted any.
+    pub owner: NodeName,
+    /// What serves by the statement that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Release>,
+    /// The kept revision that was asked for, or the one before the serving one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Release>,
 }
 
 /// A blob has arrived whole.
@@ -103,6 +187,12 @@ pub struct FunctionSummary {
     /// What keeps it from serving, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Nodes where this revision serves; empty where there is no cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeName>,
+    /// Why it does not run on the node that was asked, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
 }
 
 /// All about one function.

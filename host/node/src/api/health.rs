@@ -16,8 +16,16 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(node): Shared) -> (StatusCode, &'static str) {
-    if node.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n") }
+pub(super) async fn ready(State(node): Shared) -> (StatusCode, String) {
+    let cluster = node.cluster.as_ref();
+    let drained = cluster.is_some_and(|cluster| cluster.orders().draining);
+    let (status, word) = match (node.is_ready(), drained) {
+        (true, false) => (StatusCode::OK, "ok"),
+        (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "drained: other nodes take the calls"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting or draining"),
+    };
+    let concerns = cluster.map(|cluster| cluster.concerns()).unwrap_or_default();
+    (status, std::iter::once(word.to_owned()).chain(concerns).map(|line| line + "\n").collect())
 }
 
 pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
@@ -30,6 +38,7 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
         functions,
         models: node.models.loaded().len(),
         resident_bytes: resident_bytes(),
+        cluster: node.cluster.as_ref().map(|cluster| cluster.status()),
     })
 }
 

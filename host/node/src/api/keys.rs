@@ -28,18 +28,22 @@ pub(super) async fn trust(
         Problem::new(ProblemType::BadRequest, detail)
     })?;
     let key: PublicKey = key.parse().map_err(bad_key)?;
+    let store = node.store.clone();
     let trusted =
-        blocking(move || node.store.trust_key(&key, &name, millis(SystemTime::now())).map_err(|error| problem(&error)))
+        blocking(move || store.trust_key(&key, &name, millis(SystemTime::now())).map_err(|error| problem(&error)))
             .await??;
+    node.trust_changed().await?;
     tracing::info!(key = %trusted.key.id(), name = trusted.name, "a deployer's key is trusted");
     Ok((StatusCode::CREATED, Json(describe(&trusted))))
 }
 
 pub(super) async fn revoke(State(node): Shared, Path(id): Path<String>) -> Result<Json<TrustedKey>, Refused> {
     let id: KeyId = id.parse().map_err(bad_key)?;
+    let store = node.store.clone();
     let revoked =
-        blocking(move || node.store.revoke_key(id, millis(SystemTime::now())).map_err(|error| problem(&error)))
+        blocking(move || store.revoke_key(id, millis(SystemTime::now())).map_err(|error| problem(&error)))
             .await??;
+    node.trust_changed().await?;
     tracing::info!(key = %id, name = revoked.name, "a deployer's key is revoked");
     Ok(Json(describe(&revoked)))
 }

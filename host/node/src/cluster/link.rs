@@ -36,6 +36,7 @@ pub(super) async fn statements(node: Arc<Node>, cluster: Arc<Cluster>, stop: Can
                 Some(Followed::Disconnected(error)) => cluster.set_link(Some(error.to_string())),
                 None => return,
             },
+            () = cluster.recheck.notified() => tell.reset_immediately(),
             _ = tell.tick(), if cluster.link().trouble.is_none() => {
                 if let Err(error) = cluster.tell(&node).await {
                     tracing::debug!(%error, "the control store could not be told what it lacks");
@@ -125,10 +126,19 @@ impl Cluster {
         }
     }
 
-    /// Writes what this node knows and the store does not: its own record, newer statements, files.
+    /// Has everything heard again: what was not believed may be now.
+    pub(crate) fn hear_again(&self) {
+        self.recheck.notify_one();
+    }
+
+    /// Writes what this node knows and the store does not: its own record, newer statements, files. Hears all that is
+    /// there on the way.
     async fn tell(&self, node: &Node) -> anyhow::Result<()> {
         self.tell_record().await?;
         let listing = self.control.list(&DesiredState::prefix()).await?;
+        for entry in &listing.entries {
+            self.hear_statement(node, entry.clone()).await;
+        }
         for known in self.desired.all() {
             let key = DesiredState::key(&known.statement.function);
             let there = listing.entries.iter().find(|entry| entry.key == key);

@@ -109,6 +109,8 @@ pub(crate) struct Cluster {
     applying: Mutex<BTreeMap<FunctionId, Arc<tokio::sync::Mutex<()>>>>,
     /// Told when something may have to be made ready or taken away.
     changed: Notify,
+    /// Told when what was not believed may be believed now.
+    recheck: Notify,
     /// Grows with every change of what this node serves.
     changes: AtomicU64,
 }

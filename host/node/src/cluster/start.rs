@@ -113,6 +113,7 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
         disbelieved: RwLock::default(),
         applying: std::sync::Mutex::default(),
         changed: Notify::new(),
+        recheck: Notify::new(),
         changes: AtomicU64::new(0),
     };
     Ok(Joined { cluster: Arc::new(cluster), listener, name })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use spillway_types::Digest;
 
 use super::table::Peer;
@@ -22,8 +22,8 @@ impl Peer {
         self: Arc<Self>,
         digest: &Digest,
     ) -> anyhow::Result<Option<(u64, BoxStream<'static, io::Result<Bytes>>)>> {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let response = self.client.send(Request::get(format!("{BLOBS}{digest}")).body(body)?).await?;
+        let request = self.client.request(Method::GET, &format!("{BLOBS}{digest}"), Bytes::new())?;
+        let response = self.client.send(request).await.map_err(|(error, _)| error)?;
         match response.status() {
             StatusCode::OK => {
                 let bytes = http_body::Body::size_hint(response.body()).lower();

@@ -74,21 +74,34 @@ impl PeerClient {
         &self.shared.peer
     }
 
-    /// Sends a request as it is; its URI needs a path only.
+    /// Sends a request as it is.
     ///
     /// # Errors
-    /// There is no connection, or it broke before the answer's head.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, ClientError> {
-        let mut connection = self.connection().await?;
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let uri = Uri::builder().scheme("https").authority(self.shared.address.as_str()).path_and_query(path).build();
-        *request.uri_mut() = uri.map_err(|error| self.unreachable(error))?;
-        *request.version_mut() = http::Version::HTTP_2;
+    /// There is no connection, or it broke before the answer's head. A request that did not go out comes back with it.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, (ClientError, Option<Request<Body>>)> {
+        let mut connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Err((error, Some(request))),
+        };
         connection.try_send_request(request).await.map_err(|mut error| {
             self.forget();
-            // hyper hands the request back if it never went out.
-            if error.take_message().is_some() { self.unreachable(error.error()) } else { self.broken(error.error()) }
+            match error.take_message() {
+                Some(unsent) => (self.unreachable(error.error()), Some(unsent)),
+                None => (self.broken(error.error()), None),
+            }
         })
+    }
+
+    /// A request to the peer itself.
+    pub(crate) fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>, ClientError> {
+        let uri = Uri::builder().scheme("https").authority(self.shared.address.as_str()).path_and_query(path).build();
+        let uri = uri.map_err(|error| self.unreachable(error))?;
+        let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+        let request = Request::builder().method(method).uri(uri).version(http::Version::HTTP_2);
+        request.header(header::CONTENT_TYPE, "application/json").body(body).map_err(|error| self.unreachable(error))
     }
 
     /// Asks for JSON.
@@ -109,10 +122,8 @@ impl PeerClient {
     }
 
     async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
-        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-        let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
-        let request = request.body(body).map_err(|error| self.unreachable(error))?;
-        let response = self.send(request).await?;
+        let request = self.request(method, path, body)?;
+        let response = self.send(request).await.map_err(|(error, _)| error)?;
         let status = response.status();
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
         let bytes = bytes.collect().await.map_err(|error| self.broken(error))?.to_bytes();
