@@ -3,7 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
-use crate::command::{build, ca, check_model, deploy, gc, inspect, invoke, key, logs, ls, models, rm, rollback, up};
+use crate::command::{
+    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, rm,
+    rollback, up,
+};
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
 #[derive(Debug, Parser)]
@@ -56,6 +59,10 @@ pub(crate) enum Command {
     Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Models(models::Models),
+    Nodes(nodes::Nodes),
+    Drain(drain::Drain),
+    Cordon(drain::Cordon),
+    Uncordon(drain::Uncordon),
     Key(key::Key),
     Ca(ca::Ca),
     Gc(gc::Gc),

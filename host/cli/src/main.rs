@@ -7,6 +7,7 @@
 //! | `build` | from a crate to a bundle: toolchain, cargo, models |
 //! | `client` | the control API over HTTP |
 //! | `home` | where the user's own files lie |
+//! | `signing` | deployments in a cluster, which are signed |
 //! | `failure` | what goes wrong, and the exit code for it |
 //! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
 
@@ -18,6 +19,7 @@ mod failure;
 mod home;
 mod output;
 mod progress;
+mod signing;
 
 use std::process::ExitCode;
 

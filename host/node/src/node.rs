@@ -72,6 +72,8 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// The control API.
     pub api: SocketAddr,
+    /// Where other nodes reach it, in a cluster.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Who answers a route.
@@ -188,7 +190,7 @@ pub async fn run(
     }
     let listener = Listener::bind(config.listen, "--listen").await?;
     let api_listener = Listener::bind(config.api, "--api").await?;
-    let addresses = Addresses { listen: listener.address()?, api: api_listener.address()? };
+    let mut addresses = Addresses { listen: listener.address()?, api: api_listener.address()?, peer: None };
     let draining = CancellationToken::new();
     let folder = config.data.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
@@ -196,6 +198,9 @@ pub async fn run(
         Some(cluster) => Some(cluster::join(cluster, &store, &addresses).await?),
         None => None,
     };
+    if let Some(joined) = &joined {
+        addresses.peer = Some(joined.listener.address()?);
+    }
     let cluster = joined.as_ref().map(|joined| joined.cluster.clone());
     let node = Arc::new(open(config, addresses, store, cluster, draining.clone()).await?);
 

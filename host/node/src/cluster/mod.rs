@@ -45,7 +45,7 @@ use std::time::Instant;
 
 use spillway_cluster::{BlobStore, ControlKey, ControlStore, Durability, EmbeddedControl};
 use spillway_trust::{PublicKey, ReloadingIdentity};
-use spillway_types::{FunctionId, NodeIdentity};
+use spillway_types::{FunctionId, NodeIdentity, Role, Site};
 use tokio::sync::Notify;
 
 pub(crate) use desired::Known;
@@ -66,6 +66,10 @@ pub struct ClusterConfig {
     pub join: Vec<String>,
     /// Folder with the node's certificate, its key and the authority's certificate.
     pub identity: PathBuf,
+    /// What the certificate has to say of the node's role, if it is to be checked.
+    pub role: Option<Role>,
+    /// What the certificate has to say of the node's site, if it is to be checked.
+    pub site: Option<Site>,
     /// Where other nodes reach this one.
     pub peer: SocketAddr,
     /// `HOST` or `HOST:PORT` under which others find it, where that is not the address it listens on.

@@ -9,6 +9,7 @@ use spillway_cluster::{
     ControlKey, ControlStore, Durability, EmbeddedControl, Expected, Lease, NatsBlobs, NatsConfig, NatsControl, Store,
 };
 use spillway_trust::{IdentityFiles, ReloadingIdentity};
+use spillway_types::NodeIdentity;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What a node has that has joined and not started yet.
 pub(crate) struct Joined {
     pub(crate) cluster: Arc<Cluster>,
-    listener: PeerListener,
+    pub(crate) listener: PeerListener,
     name: Option<Lease>,
 }
 
@@ -45,6 +46,7 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
     let identity = tokio::task::spawn_blocking(move || ReloadingIdentity::load(IdentityFiles::new(folder))).await??;
     let identity = Arc::new(identity);
     let own = identity.current().node.clone();
+    check_place(config, &own)?;
     let listener = PeerListener::bind(config.peer).await?;
     let peer = advertised(config, listener.address()?)?;
 
@@ -158,6 +160,20 @@ async fn tend(cluster: Arc<Cluster>, stop: CancellationToken) {
             cluster.set_durability(cluster.control.durability().await);
         }
     }
+}
+
+/// A node is what its certificate says; what else was said has to be the same.
+fn check_place(config: &ClusterConfig, own: &NodeIdentity) -> anyhow::Result<()> {
+    let wrong = |what: &str, said: &str, is: &str| {
+        format!("the certificate in {} makes {} a node of {what} `{is}`, not `{said}`; correct --{what}, or issue another certificate with `spillway ca issue`", config.identity.display(), own.node)
+    };
+    if let Some(role) = config.role.filter(|role| *role != own.role) {
+        anyhow::bail!(wrong("role", role.as_str(), own.role.as_str()));
+    }
+    if let Some(site) = config.site.as_ref().filter(|site| **site != own.site) {
+        anyhow::bail!(wrong("site", site.as_str(), own.site.as_str()));
+    }
+    Ok(())
 }
 
 /// A name for the data folder that no other has, made once.
