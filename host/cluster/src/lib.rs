@@ -16,7 +16,9 @@
 //! All calls block: call them where blocking is allowed. Nothing here reads a clock; the caller passes the time.
 
 mod audit;
+mod blob_store;
 mod blobs;
+mod control;
 mod database;
 mod fault;
 mod folder;
@@ -24,11 +26,17 @@ mod functions;
 mod gc;
 mod keyvalue;
 mod models;
+mod nats;
 mod store;
 mod trusted_keys;
 
 pub use audit::Audit;
+pub use blob_store::{BlobContent, BlobStore, BlobStoreError, fetch_blob};
 pub use blobs::{Blob, BlobError, BlobWriter, Blobs};
+pub use control::{
+    CONTROL_VALUE_BYTES_MAX, Clock, ControlError, ControlKey, ControlStore, Durability, EmbeddedControl, Entry,
+    Expected, Followed, Lease, LeaseError, Listing, ParseControlKeyError, Version, follow,
+};
 pub use fault::Fault;
 pub use folder::OpenError;
 pub use functions::{CommitError, Committed, FunctionRecord, NewRevision, RevisionRecord};
@@ -38,5 +46,6 @@ pub use keyvalue::{
     VALUE_BYTES_MAX,
 };
 pub use models::{ModelError, ModelRecord};
+pub use nats::{NatsBlobs, NatsConfig, NatsConfigError, NatsControl};
 pub use store::Store;
 pub use trusted_keys::TrustedKeyError;
