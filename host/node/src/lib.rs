@@ -10,10 +10,12 @@
 //! | `deploy` | from bundle to serving revision, rollback, removal |
 //! | `routes` | host, path and method to revision |
 //! | `revision` | a revision that serves: admission and counters |
+//! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
 
 mod api;
+mod capacity;
 mod cluster;
 mod collect;
 mod deploy;

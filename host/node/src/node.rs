@@ -18,6 +18,7 @@ use spillway_types::{FunctionId, Problem};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::Measured;
 use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
 use crate::deploy::{Deployed, blocking, host_problem, millis};
 use crate::ingress::Listener;
@@ -27,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::screening::ChildProcess;
-use crate::{api, collect, models};
+use crate::{api, capacity, collect, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
@@ -101,6 +102,8 @@ pub(crate) struct Node {
     pub(crate) changes: Arc<Semaphore>,
     /// The deployers' keys that the store has.
     trusted: ArcSwap<TrustedKeys>,
+    /// What the node has and what of it is in use.
+    pub(crate) measured: Measured,
     /// Told after each deployment, for the collector.
     pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
@@ -212,6 +215,7 @@ pub async fn run(
     node.ready.store(true, Relaxed);
     let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
+    let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
     let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
     ready(&addresses);
@@ -227,6 +231,7 @@ pub async fn run(
     stop_api.cancel();
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
+    measuring.await.context("measuring failed")?;
     tending.await.context("unloading idle models failed")?;
     if let Some(tasks) = &mut clustered {
         while let Some(ended) = tasks.join_next().await {
@@ -284,6 +289,7 @@ async fn open(
             started: Instant::now(),
             changes: Arc::new(Semaphore::new(1)),
             trusted: ArcSwap::from_pointee(trusted),
+            measured: Measured::default(),
             deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),

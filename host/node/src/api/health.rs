@@ -10,7 +10,7 @@ use spillway_types::api::{GcSummary, NodeStatus};
 
 use super::{Refused, Shared};
 use crate::deploy::{blocking, host_problem};
-use crate::metrics::{FunctionReading, resident_bytes};
+use crate::metrics::FunctionReading;
 
 pub(super) async fn live() -> &'static str {
     "ok\n"
@@ -37,7 +37,7 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
         uptime_seconds: node.started.elapsed().as_secs(),
         functions,
         models: node.models.loaded().len(),
-        resident_bytes: resident_bytes(),
+        resident_bytes: node.capacity(None).memory.process_bytes,
         cluster: node.cluster.as_ref().map(|cluster| cluster.status()),
     })
 }
@@ -47,6 +47,7 @@ pub(super) async fn collect(State(node): Shared) -> Result<Json<GcSummary>, Refu
 }
 
 pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Refused> {
+    let capacity = node.capacity(node.cluster.as_deref());
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
     let readings = functions.iter().filter_map(|(id, deployed)| {
         let revision = deployed.active.as_ref().ok()?;
@@ -60,7 +61,7 @@ pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Re
         })
     });
     let text =
-        node.metrics().render(readings, &node.models.loaded(), &node.models.counts(), &node.models.threads().load());
+        node.metrics().render(readings, &node.models.loaded(), &node.models.counts(), &node.models.threads().load(), &capacity);
     let text = text.map_err(host_problem)?;
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))

@@ -141,7 +141,7 @@ impl Node {
         let own = NodeSummary {
             cordoned: orders.cordoned,
             draining: orders.draining,
-            ..summary(&cluster.record, "self", Some(&self.capacity(cluster)))
+            ..summary(&cluster.record, "self", Some(&self.capacity(Some(cluster))))
         };
         let peers = cluster.peers.all();
         std::iter::once(own).chain(peers.iter().map(|peer| peer_summary(cluster, peer))).collect()
@@ -160,7 +160,7 @@ fn peer_summary(cluster: &Cluster, peer: &Peer) -> NodeSummary {
     NodeSummary {
         cordoned: greeting.is_some_and(|greeting| greeting.cordoned),
         draining: greeting.is_some_and(|greeting| greeting.draining),
-        rtt_seconds: cluster.peers.rtt(name).map(|rtt| rtt.smoothed().as_secs_f64()),
+        rtt_seconds: cluster.peers.rtt(name).map(|rtt| rtt.smoothed.as_secs_f64()),
         clock_ahead_seconds: greeting.map(|_| said.clock_ahead_ms as f64 / 1000.0),
         trouble: said.trouble.clone(),
         ..summary(&peer.record, state, said.capacity.as_deref())

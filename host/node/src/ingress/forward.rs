@@ -56,7 +56,7 @@ impl Errand<'_> {
             state: cluster.peers().state(peer.name()),
             draining: said.is_draining(),
             capacity: said.capacity.as_deref(),
-            rtt: cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed()),
+            rtt: cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed),
             bandwidth_bytes_per_second: None,
         });
         let call = Call {

@@ -22,6 +22,10 @@ pub(super) struct Record {
     pub(super) arrived: Instant,
     /// Method and path.
     pub(super) what: String,
+    /// Announced length of the body; calls of unlike size take unlike time.
+    pub(super) body_bytes: u64,
+    /// Whether the function ran here: what another node did says nothing of this one.
+    pub(super) here: bool,
     pub(super) queued: Duration,
     pub(super) status: u16,
     pub(super) permit: Option<tokio::sync::OwnedSemaphorePermit>,
@@ -38,8 +42,9 @@ impl Record {
         arrived: Instant,
         what: String,
     ) -> Self {
-        let (queued, status, permit, ended) = (Duration::ZERO, 0, None, false);
-        Self { function, revision, metrics, logs, invocation, arrived, what, queued, status, permit, ended }
+        let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
+        let (permit, ended) = (None, false);
+        Self { function, revision, metrics, logs, invocation, arrived, what, body_bytes, here, queued, status, permit, ended }
     }
 
     /// Hands the record to the response's body: the invocation ends when the body does.
@@ -59,6 +64,9 @@ impl Record {
         let took = self.arrived.elapsed();
         let timing = self.invocation.timing();
         self.metrics.record(outcome, took, self.queued, &timing);
+        if self.here && outcome == Outcome::Answered {
+            self.metrics.served(self.body_bytes, took.saturating_sub(self.queued));
+        }
         let level = match outcome {
             Outcome::Answered => "info",
             Outcome::Cancelled | Outcome::Refused => "warn",

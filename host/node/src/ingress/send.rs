@@ -67,6 +67,7 @@ impl Node {
         let mut response = match errand.send(cluster, peers, left_out, request).await {
             Ok((response, node)) => {
                 self.metrics().sent(errand.id, &node);
+                record.here = false;
                 record.what = format!("{} (on {node})", record.what);
                 record.status = response.status().as_u16();
                 let announced =

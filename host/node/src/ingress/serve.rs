@@ -120,6 +120,8 @@ impl Node {
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
 
+        record.body_bytes = http_body::Body::size_hint(request.body()).lower();
+
         let answer = self.invoke(&revision, &invocation, request, &mut record).await;
         let timing = invocation.timing();
         let mut response = match answer {

@@ -53,7 +53,7 @@ impl Node {
     ) -> Result<Response<Body>, Problem> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, GREETING) => Ok(json(&self.greeting(cluster))),
-            (&Method::GET, CAPACITY) => Ok(json(&self.capacity(cluster))),
+            (&Method::GET, CAPACITY) => Ok(json(&self.capacity(Some(cluster)))),
             (&Method::GET, FUNCTIONS) => Ok(json(&self.peer_functions())),
             (&Method::GET, path) if path.starts_with(BLOBS) => self.answer_blob(&path[BLOBS.len()..]).await,
             (&Method::POST, ORDERS) => {
