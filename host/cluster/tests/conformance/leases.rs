@@ -49,7 +49,7 @@ async fn a_lease_is_held_by_one_and_names_its_holder(world: World) {
     assert!(matches!(set, ControlError::Conflict { .. }), "{set}");
 }
 
-async fn a_lease_expires_and_its_watcher_sees_it(world: World) {
+pub(crate) async fn a_lease_expires_and_its_watcher_sees_it(world: World) {
     let control = &*world.control;
     let mut changes = control.watch(&key("locks"), Version::START);
     acquire(control, "a", SHORT).await.unwrap();

@@ -39,7 +39,7 @@ async fn nothing_below_a_prefix_is_an_empty_listing(world: World) {
     assert_eq!((listing.entries, listing.version), (Vec::new(), Version::START));
 }
 
-async fn a_watch_after_a_listing_continues_it_without_a_gap(world: World) {
+pub(crate) async fn a_watch_after_a_listing_continues_it_without_a_gap(world: World) {
     const KEYS: usize = 4;
     const ROUNDS: usize = 50;
     let control = world.control;

@@ -4,6 +4,7 @@
 //! A test of the suite is a function of a [`World`]; `over_both!` makes two tests of it.
 
 mod blobs;
+mod cluster;
 mod durability;
 mod embedded;
 mod follow;

@@ -1,6 +1,7 @@
 //! A server of NATS of one's own, which ends with the test.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +33,18 @@ impl Server {
         let mut server = Self { folder, settings, port: 0, monitoring_port: 0, process: None };
         server.start_again();
         server
+    }
+
+    /// Three that keep everything on all three, and sync always.
+    pub(crate) fn cluster() -> [Self; 3] {
+        // Each has to know the ports of all before any has started.
+        let listeners: [_; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let ports = listeners.map(|listener| listener.local_addr().expect("an address").port());
+        let routes = ports.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
+        ports.map(|port| {
+            let cluster = format!("cluster {{ name: acme, listen: \"127.0.0.1:{port}\", routes: [{routes}] }}");
+            Self::with(&format!("server_name: n{port}\n{cluster}"), "sync_interval: always")
+        })
     }
 
     /// Starts it on the ports that it had.

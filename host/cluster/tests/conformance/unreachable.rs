@@ -9,6 +9,7 @@ use spillway_cluster::{
     BlobStore, BlobStoreError, ControlError, ControlStore, Expected, NatsConfig, NatsControl, Version,
 };
 use spillway_types::Digest;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::server::Server;
 use crate::{key, next, shown, soon};
@@ -183,4 +184,45 @@ async fn a_bucket_that_somebody_removed_is_made_anew() {
     assert!(gone.to_string().contains("its bucket is gone"), "{gone}");
     let again = control.compare_and_set(&key("f.a"), Bytes::new(), Expected::Absent).await.unwrap();
     assert!(again > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_wrote_under_no_key_of_ours_stops_neither_listings_nor_watches() {
+    let server = Server::start();
+    let control = NatsControl::connect(server.config()).await.unwrap();
+    let first = control.compare_and_set(&key("f.a"), Bytes::from_static(b"1"), Expected::Absent).await.unwrap();
+    let other = server.jetstream().await;
+    other.publish("$KV.spillway-acme-state.f.Foreign", "x".into()).await.unwrap().await.unwrap();
+    control.compare_and_set(&key("f.b"), Bytes::from_static(b"2"), Expected::Absent).await.unwrap();
+    assert_eq!(shown(&control.list(&key("f")).await.unwrap().entries), ["f.a=1", "f.b=2"]);
+    assert_eq!(shown(&next(&mut control.watch(&key("f"), first), 1).await), ["f.b=2"]);
+}
+
+/// As much of a server as a client needs to believe that it is connected to this version.
+async fn impostor(version: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let info = format!("INFO {{\"server_id\":\"x\",\"version\":\"{version}\",\"max_payload\":1048576}}\r\n");
+            stream.write_all(info.as_bytes()).await.unwrap();
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.is_ok_and(|bytes| bytes > 0) {
+                if std::mem::take(&mut line).starts_with("PING") {
+                    stream.write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_too_old_is_refused_with_its_version_and_ours() {
+    let port = impostor("2.11.9").await;
+    let config = NatsConfig::new(format!("nats://127.0.0.1:{port}"), "acme".parse().unwrap());
+    let control = NatsControl::connect(config).await.unwrap();
+    let refused = control.get(&key("a")).await.unwrap_err().to_string();
+    assert!(refused.contains("version 2.11.9 is too old; run 2.12 or later"), "{refused}");
 }

@@ -47,7 +47,7 @@ async fn a_write_that_expects_something_else_changes_nothing_and_is_told_what_is
     assert_eq!(control.get(&b).await.unwrap(), None);
 }
 
-async fn of_sixteen_writers_exactly_one_wins_each_round(world: World) {
+pub(crate) async fn of_sixteen_writers_exactly_one_wins_each_round(world: World) {
     let (control, counter) = (world.control, key("counter"));
     let mut expected = Expected::Absent;
     for round in 0..8 {

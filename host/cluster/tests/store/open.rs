@@ -55,7 +55,7 @@ fn a_newer_database_is_refused_by_number() {
     database.pragma_update(None, "user_version", 9).unwrap();
     drop(database);
     let refused = Store::open(fixture.folder.path()).err().expect("version 9 is refused").to_string();
-    assert!(refused.contains("has database version 9, and this spillway reads 2"), "{refused}");
+    assert!(refused.contains("has database version 9, and this spillway reads 3"), "{refused}");
 }
 
 #[test]
@@ -64,9 +64,9 @@ fn a_database_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     fixture.store.commit(&revision(&fixture.store, "hello", "v1", &["/hello"])).unwrap();
     let before = fixture.store.list().unwrap();
     drop(fixture.store);
-    // What version 2 added is taken away again.
+    // What later versions added is taken away again.
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
-    database.execute_batch("DROP TABLE models; PRAGMA user_version = 1").unwrap();
+    database.execute_batch("DROP TABLE models; DROP TABLE control; PRAGMA user_version = 1").unwrap();
     drop(database);
     let store = Store::open(fixture.folder.path()).unwrap();
     assert_eq!(store.list().unwrap(), before);
