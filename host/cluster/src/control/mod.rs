@@ -6,7 +6,7 @@
 //! | `follow` | a watch that survives the store |
 //! | `key`, `entry`, `lease`, `durability`, `error` | the nouns |
 //!
-//! The store over NATS is in [`crate::nats`]; one suite, `tests/cluster`, holds for both.
+//! The store over NATS is in [`crate::nats`]; one suite, `tests/conformance`, holds for both.
 
 mod durability;
 mod embedded;

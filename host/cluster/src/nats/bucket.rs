@@ -106,7 +106,8 @@ impl Bucket {
     /// Refuses a stream that somebody made otherwise: on it, entries would not behave as promised.
     fn checked(&self, stream: Stream) -> Result<Stream, Failure> {
         let found = &stream.cached_info().config;
-        let alike = found.max_messages_per_subject == self.config.max_messages_per_subject
+        // The server says -1 where we say 0: no limit.
+        let alike = found.max_messages_per_subject.max(0) == self.config.max_messages_per_subject
             && found.allow_message_ttl == self.config.allow_message_ttl
             && found.subject_delete_marker_ttl.is_some() == self.config.subject_delete_marker_ttl.is_some()
             && found.max_age == self.config.max_age

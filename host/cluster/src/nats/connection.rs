@@ -84,9 +84,15 @@ impl Connection {
         let mut link = self.link.clone();
         let state = link.wait_for(|link| link.connected).await;
         let epoch = state.map_err(|_| Failure::Other("the client has stopped".to_owned()))?.epoch;
+        // The client says that it is connected a moment before it knows to whom.
+        let version = loop {
+            match self.client.try_server_info() {
+                Some(server) => break server.version,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
         let (major, minor, patch) = SERVER_MIN;
         if !self.client.is_server_compatible(major, minor, patch) {
-            let version = self.client.server_info().version;
             return Err(Failure::Other(format!("version {version} is too old; run {major}.{minor} or later")));
         }
         Ok(epoch)

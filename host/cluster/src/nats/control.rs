@@ -21,8 +21,8 @@ use crate::control::{
 const OPERATION: &str = "KV-Operation";
 const DELETE: &str = "DEL";
 
-/// How often a write is tried when the key's tombstone changes under it: more is a fight that somebody else wins.
-const ATTEMPTS: usize = 4;
+/// How long to wait for somebody else's write that is on its way to the servers' disks.
+const UNDER_WAY: Duration = Duration::from_millis(10);
 
 /// A control store that all nodes of a cluster share, on NATS JetStream. Clones are one.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ impl NatsControl {
         failure
     }
 
-    /// Writes `value` if what is there is `expected`.
+    /// Writes `value`, which expires after `ttl`, if what is there is `expected`.
     async fn write(
         &self,
         key: &ControlKey,
@@ -110,36 +110,46 @@ impl NatsControl {
         if let Some(ttl) = ttl {
             headers.insert(NATS_MESSAGE_TTL, HeaderValue::from(ttl.as_secs()));
         }
-        let mut last = match expected {
-            Expected::Absent => Version::START,
-            Expected::Version(version) => version,
-        };
-        for _ in 0..ATTEMPTS {
-            match self.publish(key, headers.clone(), value.clone(), last).await {
-                Ok(version) => return Ok(Written::Version(version)),
-                Err(Failure::WrongSequence) => {}
-                Err(failure) => return Err(failure),
-            }
-            // To the server a tombstone is a message like others; to us the key is absent.
-            match (self.last(key).await?, expected) {
-                (Some(entry), Expected::Absent) if entry.value.is_none() => last = entry.version,
-                (None, Expected::Absent) => last = Version::START,
-                (found, _) => return Ok(Written::Conflict(found.filter(|entry| entry.value.is_some()))),
-            }
-        }
-        Err(Failure::WrongSequence)
+        self.replace(key, headers, value, expected).await
     }
 
     async fn remove(&self, key: &ControlKey, expected: Version) -> Result<Written, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(OPERATION, DELETE);
         headers.insert(NATS_MESSAGE_TTL, HeaderValue::from(TOMBSTONE_TTL.as_secs()));
-        match self.publish(key, headers, Bytes::new(), expected).await {
-            Ok(version) => Ok(Written::Version(version)),
-            Err(Failure::WrongSequence) => {
-                Ok(Written::Conflict(self.last(key).await?.filter(|entry| entry.value.is_some())))
+        self.replace(key, headers, Bytes::new(), Expected::Version(expected)).await
+    }
+
+    /// Publishes a message in place of what is `expected`. Tries until that is decided; the caller bounds the time.
+    async fn replace(
+        &self,
+        key: &ControlKey,
+        headers: HeaderMap,
+        value: Bytes,
+        expected: Expected,
+    ) -> Result<Written, Failure> {
+        let mut last = match expected {
+            Expected::Absent => Version::START,
+            Expected::Version(version) => version,
+        };
+        loop {
+            match self.publish(key, headers.clone(), value.clone(), last).await {
+                Ok(version) => return Ok(Written::Version(version)),
+                Err(Failure::WrongSequence) => {}
+                Err(failure) => return Err(failure),
             }
-            Err(failure) => Err(failure),
+            let found = self.last(key).await?;
+            let version = found.as_ref().map_or(Version::START, |entry| entry.version);
+            let present = found.filter(|entry| entry.value.is_some());
+            if version == last {
+                // In a cluster a write under way refuses others before it can be read.
+                tokio::time::sleep(UNDER_WAY).await;
+            } else if expected == Expected::Absent && present.is_none() {
+                // To the server a tombstone is a message like others; to us the key is absent.
+                last = version;
+            } else {
+                return Ok(Written::Conflict(present));
+            }
         }
     }
 

@@ -128,3 +128,77 @@ fn judge(server: &Server, streams: &Streams, names: &[&str]) -> Durability {
 fn unknown(why: impl Into<String>) -> Durability {
     Durability::Unknown { why: why.into() }
 }
+
+/// Over what real servers answered (2.15.1): `one` as it comes, `three` in a cluster with `sync_interval: always`.
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NAMES: [&str; 2] = ["KV_spillway-acme-state", "OBJ_spillway-acme-blobs"];
+
+    fn one() -> (Value, Value) {
+        captured(
+            include_str!("../../tests/data/nats/one.varz.json"),
+            include_str!("../../tests/data/nats/one.jsz.json"),
+        )
+    }
+
+    fn three() -> (Value, Value) {
+        captured(
+            include_str!("../../tests/data/nats/three.varz.json"),
+            include_str!("../../tests/data/nats/three.jsz.json"),
+        )
+    }
+
+    fn captured(varz: &str, jsz: &str) -> (Value, Value) {
+        (serde_json::from_str(varz).unwrap(), serde_json::from_str(jsz).unwrap())
+    }
+
+    fn judged((varz, jsz): (Value, Value)) -> Durability {
+        judge(&serde_json::from_value(varz).unwrap(), &serde_json::from_value(jsz).unwrap(), &NAMES)
+    }
+
+    #[test]
+    fn one_server_as_it_comes_is_unsafe_for_two_reasons() {
+        let Durability::Unsafe { why } = judged(one()) else { panic!("not unsafe") };
+        assert!(why.contains("in the last 120 s") && why.contains("has 1 of 3 replicas"), "{why}");
+    }
+
+    #[test]
+    fn three_servers_that_sync_always_are_safe() {
+        assert!(matches!(judged(three()), Durability::Safe { .. }));
+    }
+
+    #[test]
+    fn each_setting_that_loses_writes_is_named_alone() {
+        let change = |path: &str, value: Value, part: &str| {
+            let (mut varz, mut jsz) = three();
+            let place = match varz.pointer_mut(path) {
+                Some(place) => place,
+                None => jsz.pointer_mut(path).unwrap_or_else(|| panic!("{path} is not in the captured answers")),
+            };
+            *place = value;
+            let Durability::Unsafe { why } = judged((varz, jsz)) else { panic!("{path}: not unsafe") };
+            assert!(why.contains(part) && !why.contains("; KV") && !why.contains("; OBJ"), "{why}");
+        };
+        let stream = "/account_details/0/stream_detail/0/config";
+        change("/jetstream/config/sync_always", json!(false), "sync_interval: always");
+        change(&format!("{stream}/num_replicas"), json!(2), "2 of 3 replicas");
+        change(&format!("{stream}/storage"), json!("memory"), "kept in memory");
+        let (varz, mut jsz) = three();
+        jsz.pointer_mut(stream).unwrap()["persist_mode"] = json!("async");
+        assert!(judged((varz, jsz)).to_string().contains("acknowledges before it writes"));
+    }
+
+    #[test]
+    fn what_the_endpoint_does_not_show_is_unknown() {
+        let (varz, mut jsz) = three();
+        jsz["account_details"][0]["stream_detail"].as_array_mut().unwrap().pop();
+        assert!(matches!(judged((varz, jsz)), Durability::Unknown { .. }));
+        let (mut varz, jsz) = three();
+        varz["jetstream"] = json!({});
+        assert!(judged((varz, jsz)).to_string().contains("has no JetStream"));
+    }
+}

@@ -11,7 +11,6 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::Shared;
-use super::connection::ANSWER_MAX;
 use super::control::value;
 use super::failure::Failure;
 use crate::control::{ControlError, ControlKey, Entry, Listing, Version};
@@ -26,8 +25,9 @@ pub(super) async fn list(shared: &Shared, prefix: &ControlKey) -> Result<Listing
     let (mut entries, mut version) = (BTreeMap::new(), Version::START);
     while pending > 0 {
         let next = async { messages.next().await.ok_or_else(ended)?.map_err(|error| Failure::of(&error)) };
-        let (entry, left) = entry(shared, &shared.connection.answer(next).await?)?;
-        (version, pending) = (version.max(entry.version), left);
+        let delivered = Delivered::read(shared, &shared.connection.answer(next).await?)?;
+        (version, pending) = (version.max(delivered.version), delivered.pending);
+        let Some(entry) = delivered.entry else { continue };
         if entry.value.is_some() {
             entries.insert(entry.key.clone(), entry);
         } else {
@@ -76,14 +76,17 @@ async fn next(
     mut messages: Box<Ordered>,
     mut lost: BoxFuture<'static, Failure>,
 ) -> Result<(Entry, Watch), Failure> {
-    // The consumer would go on by itself on the next connection, but silently: whoever watches shall know.
-    let message = tokio::select! {
-        biased;
-        failure = &mut lost => return Err(failure),
-        message = messages.next() => message.ok_or_else(ended)?.map_err(|error| Failure::of(&error))?,
-    };
-    let (entry, _) = entry(shared, &message)?;
-    Ok((entry, Watch::Open { messages, lost }))
+    loop {
+        // The consumer would go on by itself on the next connection, but silently: whoever watches shall know.
+        let message = tokio::select! {
+            biased;
+            failure = &mut lost => return Err(failure),
+            message = messages.next() => message.ok_or_else(ended)?.map_err(|error| Failure::of(&error))?,
+        };
+        if let Some(entry) = Delivered::read(shared, &message)?.entry {
+            return Ok((entry, Watch::Open { messages, lost }));
+        }
+    }
 }
 
 async fn open_after(
@@ -133,19 +136,32 @@ async fn open(shared: &Shared, prefix: &ControlKey, deliver_policy: DeliverPolic
     opened
 }
 
-/// The change that a message is, and how many more are pending.
-fn entry(shared: &Shared, message: &Message) -> Result<(Entry, u64), Failure> {
-    let place = message.info().map_err(|error| Failure::Other(format!("a message without its place: {error}")))?;
-    let subject = message.subject.as_str();
-    let key = subject
-        .strip_prefix("$KV.")
-        .and_then(|rest| rest.strip_prefix(shared.state.name()))
-        .and_then(|rest| rest.strip_prefix('.')?.parse().ok())
-        .ok_or_else(|| Failure::Other(format!("subject {subject} is no key of ours; somebody else writes there")))?;
-    let value = value(message.headers.as_ref(), message.payload.clone());
-    Ok((Entry { key, value, version: Version(place.stream_sequence) }, place.pending))
+/// What a consumer delivers.
+struct Delivered {
+    version: Version,
+    /// How many messages are to come.
+    pending: u64,
+    /// The change; nothing where somebody else has written under what is no key of ours, which must not stop us.
+    entry: Option<Entry>,
+}
+
+impl Delivered {
+    fn read(shared: &Shared, message: &Message) -> Result<Self, Failure> {
+        let place = message.info().map_err(|error| Failure::Other(format!("a message without its place: {error}")))?;
+        let (version, pending) = (Version(place.stream_sequence), place.pending);
+        let subject = message.subject.as_str();
+        let key = subject
+            .strip_prefix("$KV.")
+            .and_then(|rest| rest.strip_prefix(shared.state.name()))
+            .and_then(|rest| rest.strip_prefix('.')?.parse().ok());
+        if key.is_none() {
+            tracing::warn!(subject, "ignored what somebody else has written into the bucket");
+        }
+        let value = value(message.headers.as_ref(), message.payload.clone());
+        Ok(Self { version, pending, entry: key.map(|key| Entry { key, value, version }) })
+    }
 }
 
 fn ended() -> Failure {
-    Failure::Unreachable(format!("its answer ended early; tried for {} s", ANSWER_MAX.as_secs()))
+    Failure::Unreachable("its answer ended early".to_owned())
 }

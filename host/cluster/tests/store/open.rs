@@ -66,7 +66,8 @@ fn a_database_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     drop(fixture.store);
     // What later versions added is taken away again.
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
-    database.execute_batch("DROP TABLE models; DROP TABLE trusted_keys; PRAGMA user_version = 1").unwrap();
+    let added = "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; PRAGMA user_version = 1";
+    database.execute_batch(added).unwrap();
     drop(database);
     let store = Store::open(fixture.folder.path()).unwrap();
     assert_eq!(store.list().unwrap(), before);
