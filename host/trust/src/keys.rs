@@ -52,7 +52,7 @@ pub enum KeyError {
 
 /// A string that is no public key, or no id of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {what}, as `spillway key show` prints it")]
+#[error("`{text}` is not {what}")]
 pub struct ParseKeyError {
     what: &'static str,
     text: String,
@@ -149,7 +149,12 @@ impl FromStr for PublicKey {
             let canonical = key.to_edwards().compress().to_bytes() == bytes;
             (canonical && !key.is_weak()).then_some(Self(key))
         };
-        parse().ok_or_else(|| ParseKeyError::new("a public key; write `ed25519:` and 44 characters of Base64", text))
+        parse().ok_or_else(|| {
+            ParseKeyError::new(
+                "a public key; write `ed25519:` and 44 characters of Base64, as `spillway key show` prints it",
+                text,
+            )
+        })
     }
 }
 
@@ -224,7 +229,10 @@ impl FromStr for KeyId {
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         match u64::from_str_radix(text, 16) {
             Ok(number) if text.len() == 16 && text.bytes().all(is_hex) => Ok(Self(number.to_be_bytes())),
-            _ => Err(ParseKeyError::new("the id of a key; write 16 lower-case hexadecimal digits", text)),
+            _ => Err(ParseKeyError::new(
+                "the id of a key; write 16 lower-case hexadecimal digits, as `spillway key ls` lists it",
+                text,
+            )),
         }
     }
 }

@@ -75,7 +75,8 @@ fn what_is_no_public_key_is_refused() {
         assert!(message.contains("spillway key show"), "{bad}: {message}");
     }
     for bad in ["", "0123456789abcde", "0123456789ABCDEF", "+123456789abcdef", "0123456789abcdef0"] {
-        bad.parse::<KeyId>().unwrap_err();
+        let message = bad.parse::<KeyId>().unwrap_err().to_string();
+        assert!(message.contains("spillway key ls"), "{bad}: {message}");
     }
 }
 

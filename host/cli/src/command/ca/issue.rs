@@ -20,8 +20,9 @@ Examples:
   spillway ca issue box-2 --role cloud --site dc-1 --dir acme-ca --days 90 --address box-2.example.com --address 10.0.0.7")]
 pub(crate) struct Issue {
     /// Name of the node, unique in its cluster
+    // Not `node`, which clap would take for the global --node.
     #[arg(value_name = "NODE")]
-    node: NodeName,
+    name: NodeName,
     /// What the node is for: edge or cloud
     #[arg(long, value_name = "ROLE")]
     role: Role,
@@ -58,7 +59,7 @@ impl Issue {
             region: self.region,
             site: self.site,
             role: self.role,
-            node: self.node,
+            node: self.name,
         };
         let issued = authority.issue(&identity, Validity::from_now(days(self.days)), &self.addresses)?;
         let folder = self.out.unwrap_or_else(|| PathBuf::from(identity.node.as_str()));

@@ -7,6 +7,7 @@ mod show;
 mod trust;
 
 use clap::{Args, Subcommand};
+use spillway_types::api::TrustedKey;
 
 use crate::args::Global;
 
@@ -45,5 +46,13 @@ impl Key {
             Command::Revoke(args) => args.run(global).await,
             Command::Ls(args) => args.run(global).await,
         }
+    }
+}
+
+/// A key in a sentence.
+fn named(trusted: &TrustedKey) -> String {
+    match trusted.name.as_str() {
+        "" => format!("key {}", trusted.id),
+        name => format!("key {} ({name})", trusted.id),
     }
 }

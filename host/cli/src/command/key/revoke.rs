@@ -33,7 +33,6 @@ impl Revoke {
         if global.json {
             return output::json(&revoked);
         }
-        let line = format!("{} trusts key {} no more {}", global.node, revoked.id, revoked.name);
-        Ok(output::line(line.trim_end())?)
+        Ok(output::line(format!("{} no longer trusts {}", global.node, super::named(&revoked)))?)
     }
 }

@@ -32,6 +32,6 @@ impl Trust {
         if global.json {
             return output::json(&trusted);
         }
-        Ok(output::line(format!("{} trusts key {} {}", global.node, trusted.id, trusted.name).trim_end())?)
+        Ok(output::line(format!("{} trusts {}", global.node, super::named(&trusted)))?)
     }
 }
