@@ -17,7 +17,7 @@ impl Rtt {
         Self { smoothed: measured, variation: measured / 2 }
     }
 
-    /// After another measurement (2.3), with alpha 1/8 and beta 1/4. Minutes as `rtt` do not overflow.
+    /// After another measurement (2.3), with alpha 1/8 and beta 1/4.
     pub(super) fn next(self, measured: Duration) -> Self {
         let difference = self.smoothed.abs_diff(measured);
         Self {

@@ -59,6 +59,20 @@ fn a_refused_probe_makes_suspect_at_once_and_dead_no_sooner() {
 }
 
 #[test]
+fn silence_alone_kills_nobody_before_a_probe_has_had_its_time() {
+    let mut liveness = Liveness::new(Config { dead_after: ms(1600), ..Config::default() });
+    liveness.add(name("a"), at(0));
+    liveness.due(at(0));
+    liveness.answered(&name("a"), at(0), at(10), ms(10));
+    // Called so late that the next probe goes out at 990.
+    for now in [490, 990, 1490, 1700] {
+        liveness.due(at(now));
+        assert_eq!(liveness.state(&name("a")), Some(PeerState::Alive), "at {now}");
+    }
+    assert_eq!(liveness.due(at(1990)).transitions[0].to, PeerState::Dead);
+}
+
+#[test]
 fn a_dead_peer_that_answers_is_alive_again() {
     let mut liveness = alive();
     silence(&mut liveness, 100, 5000);
@@ -101,6 +115,7 @@ fn a_node_that_was_stopped_for_a_minute_asks_again_before_it_judges() {
     // What the minute did to older probes says nothing.
     assert!(liveness.failed(&name("a"), at(1500), at(61_900)).is_empty());
     assert!(liveness.answered(&name("a"), at(1500), at(61_900), ms(60_400)).is_empty());
+    assert_eq!(liveness.rtt(&name("a")).unwrap().smoothed, ms(10), "the minute is no round trip");
     assert_eq!(silence(&mut liveness, 62_000, 65_000).1, [(63_900, PeerState::Dead)]);
 }
 
