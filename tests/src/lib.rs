@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `start`, `node` | a node on free ports, which ends with the test |
+//! | `cluster`, `nats` | several nodes that share a control store, and its server |
 //! | `process` | how processes end and what they write |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
@@ -13,7 +14,9 @@
 
 mod answer;
 mod bundles;
+mod cluster;
 mod metrics;
+mod nats;
 mod node;
 mod process;
 mod start;
@@ -21,7 +24,9 @@ mod wait;
 
 pub use answer::Answer;
 pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifest, workspace};
+pub use cluster::Cluster;
 pub use metrics::Metrics;
+pub use nats::NatsServer;
 pub use node::Node;
 pub use process::{Exit, Ran};
 pub use start::NodeBuilder;

@@ -10,7 +10,7 @@ use spillway_cluster::{
 };
 use spillway_types::Digest;
 
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 use crate::{World, over_both, soon};
 
 over_both!(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use spillway_cluster::{BlobStore, ControlError, ControlStore, Durability, Expected, NatsConfig, NatsControl};
 use spillway_types::Digest;
 
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 use crate::{World, key, leases, lists, soon, values};
 
 #[tokio::test(flavor = "multi_thread")]

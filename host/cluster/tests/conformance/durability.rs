@@ -5,7 +5,7 @@ use spillway_cluster::{BlobStore, ControlStore, Durability, Expected, NatsConfig
 use spillway_types::Digest;
 
 use crate::key;
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 
 /// Of a server with both buckets.
 async fn durability(jetstream: &str) -> Durability {

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use spillway_cluster::{ControlStore, Expected, Followed, NatsControl, Version, follow};
 
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 use crate::{World, key, over_both, shown, soon};
 
 over_both!(what_is_there_comes_first_then_every_change_once, changes_that_only_listings_show_are_yielded_once,);

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _};
 use spillway_cluster::{BlobStore, ControlError, ControlKey, ControlStore, EmbeddedControl, Entry, NatsControl, Store};
 
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 
 /// The stores under test.
 struct World {

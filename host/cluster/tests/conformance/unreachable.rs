@@ -11,7 +11,7 @@ use spillway_cluster::{
 use spillway_types::Digest;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::server::Server;
+use crate::server::{Reach as _, Server};
 use crate::{key, next, shown, soon};
 
 /// Every call of a store whose server is away.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use spillway_cluster::{
-    ControlKey, ControlStore, Durability, EmbeddedControl, Expected, Lease, NatsBlobs, NatsConfig, NatsControl, Store,
+    ControlKey, ControlStore, Durability, EmbeddedControl, Expected, Lease, NatsConfig, NatsControl, Store,
 };
 use spillway_trust::{IdentityFiles, ReloadingIdentity};
 use spillway_types::NodeIdentity;
@@ -66,8 +66,9 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
         replicas: config.replicas,
         ..NatsConfig::new("", own.cluster.clone())
     };
-    let control: Arc<dyn ControlStore> = Arc::new(NatsControl::connect(nats.clone()).await?);
-    let files = Arc::new(NatsBlobs::connect(nats).await?);
+    let nats = NatsControl::connect(nats).await?;
+    let files = Arc::new(nats.blobs());
+    let control: Arc<dyn ControlStore> = Arc::new(nats);
 
     let answer = tokio::time::timeout(FIRST_ANSWER, control.list(&NodeRecord::prefix())).await;
     let trouble = match answer {
