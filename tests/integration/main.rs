@@ -28,6 +28,7 @@ mod bad_manifests;
 mod bad_models;
 mod blocking;
 mod bodies;
+mod clusters;
 mod body_limits;
 mod control;
 mod crash;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use spillway_cluster::{ModelError, ModelRecord};
 use spillway_inference::{ModelSource, OpenError, Unloaded};
+use spillway_placement::memory::{parse_meminfo, parse_memory_limit};
 use spillway_types::{Digest, Problem, ProblemType};
 use tokio_util::sync::CancellationToken;
 
@@ -30,19 +31,9 @@ pub(crate) fn budget(given: Option<u64>) -> usize {
 /// Physical memory (proc(5)), or what a container leaves of it (cgroup v2, `memory.max`); `None` where neither is known.
 fn available_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-    let limits = [total_bytes(&read("/proc/meminfo")), limit_bytes(&read("/sys/fs/cgroup/memory.max"))];
-    limits.into_iter().flatten().min()
-}
-
-/// `MemTotal:       24683748 kB` among other lines.
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// A number of bytes, or `max` where there is no limit.
-fn limit_bytes(memory_max: &str) -> Option<u64> {
-    memory_max.trim().parse().ok()
+    let machine = parse_meminfo(&read("/proc/meminfo")).map(|memory| memory.total_bytes);
+    let limit = parse_memory_limit(&read("/sys/fs/cgroup/memory.max"));
+    machine.into_iter().chain(limit).min()
 }
 
 impl Node {
@@ -123,14 +114,6 @@ fn model_problem(error: &ModelError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read_where_linux_tells_it() {
-        let meminfo = "MemTotal:       24683748 kB\nMemFree:        17000000 kB\n";
-        assert_eq!(total_bytes(meminfo), Some(24_683_748 << 10));
-        assert_eq!((total_bytes(""), total_bytes("MemTotal: many")), (None, None));
-        assert_eq!((limit_bytes("max\n"), limit_bytes("1073741824\n"), limit_bytes("")), (None, Some(1 << 30), None));
-    }
 
     #[test]
     fn the_budget_is_what_was_asked_for_or_half_of_what_there_is() {

@@ -76,7 +76,10 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("no answer within {FIRST_ANSWER:?}")),
     };
-    let durability = if trouble.is_none() { control.durability().await } else { Durability::unknown(&trouble) };
+    let durability = match &trouble {
+        None => control.durability().await,
+        Some(trouble) => Durability::Unknown { why: trouble.clone() },
+    };
     if !durability.is_safe() {
         if config.strict {
             anyhow::bail!("the control store may lose what it acknowledged: {durability}; mend that, or start without --strict");
