@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use spillway_cluster::{OpenError, Store};
+use spillway_cluster::{ModelRecord, OpenError, Store};
+use spillway_types::Specialization;
 
-use crate::{fixture, function, revision};
+use crate::{fixture, function, revision, upload};
 
 #[test]
 fn a_fresh_folder_is_private_and_has_a_layout_version() {
@@ -79,7 +80,12 @@ fn a_model_added_by_the_second_version_stays_and_is_not_described_yet() {
     let digest = upload(&fixture.store, b"model");
     drop(fixture.store);
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
-    database.execute_batch(&format!("DROP TABLE models; {}; PRAGMA user_version = 2", include_str!("../../src/schema/v2.sql"))).unwrap();
+    database
+        .execute_batch(&format!(
+            "DROP TABLE models; {}; PRAGMA user_version = 2",
+            include_str!("../../src/schema/v2.sql")
+        ))
+        .unwrap();
     database.execute("INSERT INTO models VALUES (?1, 'm.onnx', 7)", [digest.to_string()]).unwrap();
     drop(database);
     let store = Store::open(fixture.folder.path()).unwrap();

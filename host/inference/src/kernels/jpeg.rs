@@ -64,23 +64,21 @@ impl JpegHeader {
         padded.saturating_mul(per_pixel).saturating_add(file.len() + TABLES_BYTES)
     }
 
-    /// The pixels in three channels, which the decoder makes of gray, and of the four of CMYK, too. What is missing of a
-    /// file that is cut short, is gray.
+    /// The pixels in three channels, which the decoder makes of gray, and of the four of CMYK, too. Of a file that is cut
+    /// short, those that it has.
     pub(super) fn decode(&self, file: &[u8]) -> Result<Vec<u8>, String> {
-        let ended;
-        let decoder = match self.decoder(file) {
-            // Looking for the next scan it came to the end.
-            Err(JpegError::UnexpectedEof) => {
-                ended = [file, &END].concat();
-                self.decoder(&ended)
-            }
-            decoder => decoder,
+        let pixels = match self.pixels(file) {
+            // Looking for the next scan the decoder came to the end: in a scan's data, or in the segments before it.
+            Err(JpegError::UnexpectedEof) => self.pixels(&[file, &END].concat()).or_else(|_| {
+                let whole_segments = &file[..last_marker(file)];
+                self.pixels(&[whole_segments, &END].concat())
+            }),
+            pixels => pixels,
         };
-        let image = decoder.and_then(|decoder| decoder.decode_image()).map_err(|cause| cause.to_string())?;
-        Ok(image.data)
+        pixels.map_err(|cause| cause.to_string())
     }
 
-    fn decoder<'a>(&self, file: &'a [u8]) -> Result<Decoder<'a>, JpegError> {
+    fn pixels(&self, file: &[u8]) -> Result<Vec<u8>, JpegError> {
         // Memory was charged by the first frame; a file with another one does not get past these.
         let limits = DecodeLimits {
             max_width: self.width,
@@ -92,8 +90,15 @@ impl JpegHeader {
         if decoder.header().components.len() != self.components {
             return Err(JpegError::CorruptData("it has two frames".into()));
         }
-        Ok(decoder.with_lenient(true).with_output_format(PixelFormat::Rgb))
+        let image = decoder.with_lenient(true).with_output_format(PixelFormat::Rgb).decode_image()?;
+        Ok(image.data)
     }
+}
+
+/// Where the last marker stands that begins a segment; those within a scan's data do not.
+fn last_marker(file: &[u8]) -> usize {
+    let begins_segment = |bytes: &[u8]| bytes[0] == 0xFF && !matches!(bytes[1], 0x00 | 0xD0..=0xD7 | 0xFF);
+    file.windows(2).rposition(begins_segment).unwrap_or(0)
 }
 
 #[cfg(test)]
