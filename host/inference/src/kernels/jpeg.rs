@@ -7,7 +7,7 @@ use super::orientation::Orientation;
 /// Scans of a progressive file that are read: each passes over all of the picture, so that a file of many empty ones would
 /// take long. Encoders write about ten.
 const MOST_SCANS: usize = 100;
-/// Tables of the decoder, and the rows that it works on; 63 KB was the most that it took in 10,000 damaged files.
+/// Tables of the decoder, and the rows that it works on; 44 KB was the most that it took in 3,384 damaged files.
 const TABLES_BYTES: usize = 1 << 17;
 /// The marker that ends a file.
 const END: [u8; 2] = [0xFF, 0xD9];
