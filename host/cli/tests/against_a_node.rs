@@ -295,6 +295,15 @@ async fn adding_a_model_uploads_it_where_the_node_lacks_it_and_names_it_after_it
     let expected = json!({ "digest": digest.to_string(), "label": "m.onnx" });
     assert_eq!(serde_json::from_slice::<Value>(posted).unwrap(), expected);
 
+    let fixed = ["--shape", "x=1,576", "--shape", "s=", "--constant", "sr=16000", "--constant", "gain=0.5"];
+    let output = node.spillway(&[&["models", "add", file.to_str().unwrap()][..], &fixed].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let seen = node.seen();
+    let (_, posted) = seen.last().unwrap();
+    let posted = serde_json::from_slice::<Value>(posted).unwrap();
+    assert_eq!(posted["shapes"], json!({ "x": [1, 576], "s": [] }));
+    assert_eq!(posted["constants"], json!({ "sr": 16000, "gain": 0.5 }));
+
     let absent = node.spillway(&["models", "add", "/nonexistent/m.onnx"]).await;
     assert!(absent.status.code() == Some(1) && stderr(&absent).contains("/nonexistent/m.onnx"), "{absent:?}");
 }

@@ -104,7 +104,7 @@ pub enum LoadError {
     #[error("not a model: {0}")]
     NotAModel(String),
     /// A model that what the manifest fixes about it does not fit.
-    #[error("the manifest does not fit the model: {0}")]
+    #[error("`shapes` and `constants` do not fit the model: {0}")]
     Specialization(String),
     /// A model, but the engine cannot run it.
     #[error("not supported: {0}")]

@@ -5,13 +5,27 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use spillway_cluster::{ModelError, ModelRecord};
-use spillway_inference::{ModelSource, OpenError, Unloaded};
+use spillway_inference::{ModelSource, OpenError, TensorType, Unloaded};
 use spillway_placement::memory::{parse_meminfo, parse_memory_limit};
-use spillway_types::{Digest, Problem, ProblemType};
+use spillway_types::api::AddModel;
+use spillway_types::{Digest, Problem, ProblemType, Specialization};
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::{blocking, host_problem, millis};
 use crate::node::Node;
+
+/// What makes two models two: the file, and what is fixed about it.
+pub(crate) type ModelKey = (Digest, Specialization);
+
+/// Inputs or outputs as `name: dtype[axis, axis]`, free axes as `?`.
+pub(crate) fn in_words(tensors: &[TensorType]) -> Vec<String> {
+    let axis = |axis: &Option<usize>| axis.map_or_else(|| "?".to_owned(), |length| length.to_string());
+    let in_words = |tensor: &TensorType| {
+        let axes: Vec<String> = tensor.shape.iter().map(axis).collect();
+        format!("{}: {}[{}]", tensor.name, tensor.dtype, axes.join(", "))
+    };
+    tensors.iter().map(in_words).collect()
+}
 
 /// Unloads idle models until told to stop.
 pub(crate) async fn tend(node: Arc<Node>, stop: CancellationToken) {
@@ -41,21 +55,31 @@ impl Node {
     ///
     /// # Errors
     /// The problem to tell the operator; nothing is kept then.
-    pub(crate) async fn add_model(self: &Arc<Self>, digest: Digest, label: String) -> Result<(), Problem> {
+    pub(crate) async fn add_model(self: &Arc<Self>, request: AddModel) -> Result<ModelKey, Problem> {
+        let (digest, specialization) = (request.digest, request.specialization());
         let node = self.clone();
         // So that it is not collected while it is tried.
         let renew = move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(host_problem);
         if !blocking(renew).await?? {
             return Err(missing(digest));
         }
-        let source = ModelSource::new(digest, self.store.blobs().path(&digest));
-        self.models.open(source).await.map_err(|error| open_problem(&error))?;
+        let source =
+            ModelSource { digest, specialization: specialization.clone(), file: self.store.blobs().path(&digest) };
+        let model = self.models.open(source).await.map_err(|error| open_problem(&error))?;
+        let record = ModelRecord {
+            digest,
+            specialization: specialization.clone(),
+            label: request.label,
+            added_at_ms: millis(SystemTime::now()),
+            engine: self.models.engine().to_owned(),
+            inputs: in_words(model.inputs()),
+            outputs: in_words(model.outputs()),
+        };
         let node = self.clone();
-        let added_at_ms = millis(SystemTime::now());
-        let add = move || node.store.add_model(&ModelRecord { digest, label, added_at_ms });
+        let add = move || node.store.add_model(&record);
         blocking(add).await?.map_err(|error| model_problem(&error))?;
         tracing::info!(%digest, "model added");
-        Ok(())
+        Ok((digest, specialization))
     }
 
     /// Takes back [`add_model`](Self::add_model), and frees the model's memory.

@@ -28,8 +28,11 @@
 //! A model's digest may be cut short, with or without `sha256:`, as long as it is the only one that begins so.
 //! Every failure is a [`crate::Problem`]. `name`, `route` (repeatable) and `effects` are for components without a manifest.
 
+mod models;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::models::{AddModel, Constant, ModelStatus};
 use crate::{
     ClusterName, Digest, Effects, FunctionName, Limits, Namespace, NodeIdentity, NodeName, Outcome, Release, Route,
     SandboxPolicy,
@@ -279,59 +282,6 @@ pub struct LogRecord {
     pub seconds: Option<f64>,
     /// The text.
     pub message: String,
-}
-
-/// A model to keep on the node, whether a function names it or not. Its blob must be there.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AddModel {
-    /// Which model.
-    pub digest: Digest,
-    /// What to call it in listings; nothing depends on it.
-    #[serde(default)]
-    pub label: String,
-}
-
-/// A model on the node. One file with two specializations is two of them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ModelStatus {
-    /// Which model.
-    pub digest: Digest,
-    /// What it was called when it was added; empty if it came with a function.
-    pub label: String,
-    /// When it was added, RFC 3339. Then it stays until it is removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub added_at: Option<String>,
-    /// What a grant fixes about it, an input in each: `sr = 16000`, `x: [1, 512]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub specialization: Vec<String>,
-    /// Size of its file in bytes.
-    pub file_bytes: u64,
-    /// What runs it; empty if it has not been loaded since the node started.
-    pub engine: String,
-    /// Whether it is in memory. If not, its next run loads it.
-    pub loaded: bool,
-    /// Memory it takes now, estimated, in bytes.
-    pub memory_bytes: u64,
-    /// How long loading took the last time; 0 if it has not been loaded.
-    pub load_seconds: f64,
-    /// How often it was loaded.
-    pub loads: u64,
-    /// How often it was opened and found in memory.
-    pub hits: u64,
-    /// Runs that have ended with outputs.
-    pub runs: u64,
-    /// Runs that the engine failed.
-    pub failed_runs: u64,
-    /// When it last ran, or was loaded if it has not run since, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<String>,
-    /// Functions whose serving revision may open it.
-    pub functions: Vec<String>,
-    /// Inputs as `name: dtype[shape]`.
-    pub inputs: Vec<String>,
-    /// Outputs as `name: dtype[shape]`.
-    pub outputs: Vec<String>,
 }
 
 /// A deployer's key to believe from now on.

@@ -1,11 +1,14 @@
--- Version 4: the public keys of deployers that this node believes, and those that it believes no more.
+-- Version 4: what a cluster would share, for a node that is alone.
 
-CREATE TABLE trusted_keys (
-    -- `ed25519:…`, as people write it.
-    key           TEXT    NOT NULL PRIMARY KEY,
-    -- Whose it is; only for people.
-    name          TEXT    NOT NULL,
-    trusted_at_ms INTEGER NOT NULL,
-    -- NULL while it is trusted. A revoked key stays, so that nobody trusts it again by mistake.
-    revoked_at_ms INTEGER
-) STRICT, WITHOUT ROWID;
+CREATE TABLE control (
+    -- Position of the key's last change in the history of all. AUTOINCREMENT: a number given twice would hide a change
+    -- from a watch that stands there.
+    version       INTEGER PRIMARY KEY AUTOINCREMENT,
+    key           TEXT    NOT NULL UNIQUE,
+    changed_at_ms INTEGER NOT NULL,
+    -- Of a lease; NULL for what stays.
+    expires_at_ms INTEGER,
+    -- NULL when the change took the value away. The row stays for a while, so that who watches sees it.
+    value         BLOB
+) STRICT;
+CREATE INDEX control_by_expiry ON control (expires_at_ms) WHERE expires_at_ms IS NOT NULL;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use spillway_cluster::{OpenError, Store};
+use spillway_cluster::{ModelRecord, OpenError, Store};
+use spillway_types::Specialization;
 
-use crate::{fixture, function, revision};
+use crate::{fixture, function, revision, upload};
 
 #[test]
 fn a_fresh_folder_is_private_and_has_a_layout_version() {
@@ -72,6 +73,37 @@ fn a_database_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     let store = Store::open(fixture.folder.path()).unwrap();
     assert_eq!(store.list().unwrap(), before);
     assert_eq!(store.models().unwrap(), []);
+}
+
+#[test]
+fn a_model_added_by_the_second_version_stays_and_is_not_described_yet() {
+    let fixture = fixture();
+    let digest = upload(&fixture.store, b"model");
+    drop(fixture.store);
+    let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
+    database
+        .execute_batch(&format!(
+            "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; {}; PRAGMA user_version = 2",
+            include_str!("../../src/schema/v2.sql")
+        ))
+        .unwrap();
+    database.execute("INSERT INTO models VALUES (?1, 'm.onnx', 7)", [digest.to_string()]).unwrap();
+    drop(database);
+    let store = Store::open(fixture.folder.path()).unwrap();
+    let old = ModelRecord {
+        digest,
+        specialization: Specialization::default(),
+        label: "m.onnx".to_owned(),
+        added_at_ms: 7,
+        engine: String::new(),
+        inputs: vec![],
+        outputs: vec![],
+    };
+    assert_eq!(store.models().unwrap(), [old.clone()]);
+    // Added again it is the same model, described.
+    let new = ModelRecord { inputs: vec!["x: float32[]".to_owned()], ..old };
+    store.add_model(&new).unwrap();
+    assert_eq!(store.models().unwrap(), [new]);
 }
 
 #[test]

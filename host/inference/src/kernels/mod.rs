@@ -8,7 +8,7 @@
 //! | `arrange` | concat, pad |
 //! | `resample` | resample2d |
 //! | `warp` | warp |
-//! | `image` | decode-image |
+//! | `image`, `jpeg` | decode-image |
 //! | `softmax`, `matmul` | softmax, matmul |
 //! | `extremes`, `reduce` | argMax, argMin, reduceMax and its kin |
 //!
@@ -21,6 +21,7 @@ mod check;
 mod elementwise;
 mod extremes;
 mod image;
+mod jpeg;
 mod matmul;
 mod orientation;
 mod reduce;

@@ -122,6 +122,11 @@ impl Models {
         }
     }
 
+    /// The name of the engine that loads and runs the models.
+    pub fn engine(&self) -> &'static str {
+        self.shared.engine.name()
+    }
+
     /// What has happened to all models so far.
     pub fn counts(&self) -> ModelCounts {
         self.shared.tally.counts()

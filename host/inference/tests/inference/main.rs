@@ -3,6 +3,7 @@
 mod cache;
 mod fake;
 mod hostile;
+mod jpeg;
 mod kernels;
 mod lifecycle;
 mod onnx;
