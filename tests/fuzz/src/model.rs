@@ -74,8 +74,7 @@ fn run(model: &dyn LoadedModel, length: usize) {
     let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
     let deadline = Instant::now() + TIME;
     let stop = || Instant::now() > deadline;
-    let (ran, peak) =
-        measure(|| contain(|| within(MEMORY_BYTES, TIME, || model.run_within(inputs, &stop, RUN_BYTES))));
+    let (ran, peak) = measure(|| contain(|| within(MEMORY_BYTES, TIME, || model.run_within(inputs, &stop, RUN_BYTES))));
     assert!(peak <= RUN_PEAK_BYTES, "a run that is given {RUN_BYTES} bytes took {peak}");
     let Some(Ok(outputs)) = ran else { return };
     assert_eq!(outputs.len(), model.outputs().len(), "outputs are missing");

@@ -10,7 +10,7 @@
 //! | `python` | `pip`, by which models and tools come |
 
 mod components;
-mod debian;
+pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
 mod python;

@@ -148,7 +148,8 @@ fn permutation(u: &mut Unstructured<'_>, rank: usize) -> Result<Vec<u32>> {
 
 fn slice(u: &mut Unstructured<'_>, shape: &[usize]) -> Result<SliceOptions> {
     let starts: Vec<u32> = shape.iter().map(|length| number(u, length / 2)).collect::<Result<_>>()?;
-    let left: Vec<usize> = shape.iter().zip(&starts).map(|(length, start)| length.saturating_sub(*start as usize)).collect();
+    let left: Vec<usize> =
+        shape.iter().zip(&starts).map(|(length, start)| length.saturating_sub(*start as usize)).collect();
     let sizes = numbers(u, &left)?;
     let strides = if u.arbitrary()? { numbers(u, &vec![3; shape.len()])? } else { Vec::new() };
     Ok(SliceOptions { starts, sizes, strides })
@@ -204,7 +205,21 @@ const UNARY: [UnaryOperator; 19] = {
 const BINARY: [BinaryOperator; 16] = {
     use BinaryOperator::*;
     [
-        Add, Sub, Mul, Div, Max, Min, Pow, Equal, NotEqual, Greater, GreaterOrEqual, Lesser, LesserOrEqual, LogicalAnd,
-        LogicalOr, LogicalXor,
+        Add,
+        Sub,
+        Mul,
+        Div,
+        Max,
+        Min,
+        Pow,
+        Equal,
+        NotEqual,
+        Greater,
+        GreaterOrEqual,
+        Lesser,
+        LesserOrEqual,
+        LogicalAnd,
+        LogicalOr,
+        LogicalXor,
     ]
 };
