@@ -8,8 +8,8 @@ use spillway_types::operator::Operator;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Lists of shapes, odometers, and the like.
-const SMALL_BYTES: usize = 16 << 10;
+/// Lists of shapes, odometers, and the blocks in which a product packs its inputs.
+const SMALL_BYTES: usize = 256 << 10;
 
 fn expanded(tensor: &Tensor, shape: &[u32]) -> Tensor {
     Kernel::new(Operator::Expand(shape.into()), vec![tensor.clone()]).unwrap().compute().unwrap()
