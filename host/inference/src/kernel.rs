@@ -38,8 +38,8 @@ impl Kernel {
         self.result_bytes
     }
 
-    /// Bytes that are needed beside the result while computing; an upper bound, but for the decoders of images, whose
-    /// tables are not counted.
+    /// Bytes that are needed beside the result while computing; an upper bound, but for what no input makes grow: tables of
+    /// the decoders of images, and the blocks in which a matrix product packs its inputs.
     pub fn scratch_bytes(&self) -> usize {
         self.plan.scratch_bytes
     }

@@ -37,6 +37,9 @@ use spillway_types::operator::Operator;
 use crate::{DType, RunError, Tensor};
 use check::Check;
 
+/// Copying one element of a view to where it lies row by row.
+const GATHER_NANOSECONDS: f64 = 0.4;
+
 /// What an operator will do, its arguments checked.
 pub(crate) struct Plan {
     /// WebNN's name of the operator.
@@ -80,6 +83,16 @@ impl Plan {
         let elements: f64 = shape.iter().map(|&length| length as f64).product();
         let nanoseconds = elements * nanoseconds;
         Self { name, dtype, shape, scratch_bytes: 0, nanoseconds, work: Work::Compute(Box::new(work)) }
+    }
+
+    /// The same, after laying `input` out row by row where it does not lie so: a view may show far more than the result
+    /// has.
+    fn after_gathering(self, input: &Tensor) -> Self {
+        if input.layout().is_row_major() {
+            return self;
+        }
+        let nanoseconds = self.nanoseconds + GATHER_NANOSECONDS * input.layout().len() as f64;
+        Self { nanoseconds, ..self.with_scratch(input.byte_length()) }
     }
 
     /// The same, needing this much memory beside the result.

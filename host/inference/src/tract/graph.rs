@@ -30,18 +30,8 @@ pub(super) struct DeclaredOutput {
 impl Graph {
     pub(super) fn read(file: Vec<u8>, specialization: &Specialization) -> Result<Self, LoadError> {
         let onnx = tract_onnx::onnx();
-        let mut proto = onnx.proto_model_for_read(&mut file.as_slice()).map_err(|cause| {
-            // Deep down in the message, behind one word for each level.
-            if format!("{cause:#}").contains("recursion limit") {
-                return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
-            }
-            LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
-        })?;
+        let mut proto = decode(&file, &onnx)?;
         drop(file);
-        // Before anything is made of the graph, and once more below, when lengths have been fixed.
-        if let Some(graph) = &proto.graph {
-            claims::check(graph)?;
-        }
         specialize(&mut proto, specialization)?;
         fold_branches(&mut proto, &onnx);
         let graph = check(&proto, &onnx)?;
@@ -55,6 +45,22 @@ impl Graph {
         }
         Ok(Self { model: parsed.model, input_names, outputs })
     }
+}
+
+/// The file's messages, with claims that hold. Nothing has been made of them yet.
+pub(super) fn decode(mut file: &[u8], onnx: &Onnx) -> Result<ModelProto, LoadError> {
+    let proto = onnx.proto_model_for_read(&mut file).map_err(|cause| {
+        // Deep down in the message, behind one word for each level.
+        if format!("{cause:#}").contains("recursion limit") {
+            return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
+        }
+        LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
+    })?;
+    // Before anything is made of the graph; `check` does it once more, when lengths have been fixed.
+    if let Some(graph) = &proto.graph {
+        claims::check(graph)?;
+    }
+    Ok(proto)
 }
 
 impl DeclaredOutput {

@@ -35,6 +35,22 @@ use tflite::Flat;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TractEngine;
 
+impl TractEngine {
+    /// Does only the checks that [`load`](Engine::load) does before tract makes anything of the file. They are this
+    /// crate's own, so they neither panic nor take more time and memory than a multiple of what the file has: what a
+    /// file merely claims costs nothing.
+    ///
+    /// # Errors
+    /// As [`load`](Engine::load). A file that passes may still fail to load.
+    pub fn examine(&self, file: &[u8]) -> Result<(), LoadError> {
+        if tflite::is_tflite(file) {
+            Flat::read(file.to_vec()).map(drop)
+        } else {
+            graph::decode(file, &tract_onnx::onnx()).map(drop)
+        }
+    }
+}
+
 impl Engine for TractEngine {
     fn name(&self) -> &'static str {
         "tract"

@@ -11,7 +11,7 @@
 //! | `python`, `wheel` | `pip`, by which models and tools come, and files out of its packages |
 
 mod components;
-mod debian;
+pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
 mod nats;
