@@ -7,15 +7,21 @@
 //! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
 //! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
-//! | `memory` | refuses a run that would take too much memory |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
+//! | `analysis`, `optimizer` | tract's two loops of that, which stop at a `budget` |
+//! | `memory` | refuses a run that would take too much memory |
+//! | `run` | runs a plan |
 
+mod analysis;
 mod axes;
 mod branches;
+mod budget;
 mod claims;
 mod graph;
 mod memory;
+mod optimizer;
 mod plan;
+mod run;
 mod specialize;
 mod tflite;
 
@@ -95,6 +101,15 @@ impl LoadedModel for TractModel {
         self.plans.memory_bytes(self.file_bytes)
     }
 
+    fn trials(&self) -> Vec<Vec<Vec<usize>>> {
+        let lengths = if self.axes.are_fixed() {
+            vec![Vec::new()]
+        } else {
+            plan::TRIALS.iter().map(|(batch, other)| self.axes.guess(*batch, *other)).collect()
+        };
+        lengths.iter().map(|lengths| self.axes.shapes(&self.inputs, lengths)).collect()
+    }
+
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         self.run_within(inputs, stop, u64::MAX)
     }
@@ -106,9 +121,9 @@ impl LoadedModel for TractModel {
         limit_bytes: u64,
     ) -> Result<Vec<Tensor>, RunError> {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
-        let plan = self.plans.find_or_make(&self.axes, &lengths)?;
-        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes)?;
-        plan::run(&plan, inputs, stop, limit_bytes)
+        let plan = self.plans.find_or_make(&self.axes, &lengths, limit_bytes)?;
+        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes, || None)?;
+        run::run(&plan, inputs, stop, limit_bytes)
     }
 }
 
