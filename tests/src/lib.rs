@@ -6,6 +6,7 @@
 //! | `process` | how processes end and what they write |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
+//! | `onnx` | model files made by hand |
 //! | `metrics` | reads `/metrics` |
 //! | `wait` | waits for a condition, with a limit |
 //!
@@ -15,6 +16,7 @@ mod answer;
 mod bundles;
 mod metrics;
 mod node;
+pub mod onnx;
 mod process;
 mod start;
 mod wait;

@@ -111,12 +111,28 @@ pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut o
         Ok(Err(LoadError::Unsupported(text))) | Err(text) if text.contains("failed to allocate Layout") => {
             Verdict::Refused(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes })
         }
-        Ok(Err(error)) => Verdict::Refused(error),
+        Ok(Err(error)) => Verdict::Refused(shorten(error)),
         Err(panic) => Verdict::Refused(LoadError::Crashed(panic.chars().take(400).collect())),
     };
     serde_json::to_writer(&mut output, &verdict)?;
     output.write_all(b"\n")?;
     output.flush()
+}
+
+/// What is read of an answer has an end, and names in a file have none.
+fn shorten(error: LoadError) -> LoadError {
+    const LONGEST: usize = 4096;
+    let cut = |text: String| match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    };
+    match error {
+        LoadError::NotAModel(text) => LoadError::NotAModel(cut(text)),
+        LoadError::Specialization(text) => LoadError::Specialization(cut(text)),
+        LoadError::Unsupported(text) => LoadError::Unsupported(cut(text)),
+        LoadError::Crashed(text) => LoadError::Crashed(cut(text)),
+        LoadError::TooMuchMemory { .. } | LoadError::TooSlow { .. } => error,
+    }
 }
 
 fn confine(limits: CheckLimits) -> io::Result<()> {

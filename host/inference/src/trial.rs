@@ -48,3 +48,54 @@ fn inputs(types: &[TensorType], shapes: &[Vec<usize>], fill: f64, limit_bytes: u
     });
     Some(filled.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, TractEngine};
+    use spillway_types::Specialization;
+
+    fn try_out(file: &[u8]) -> Result<(), LoadError> {
+        let model = TractEngine.load(file.to_vec(), &Specialization::default()).unwrap();
+        run_once(model.as_ref(), &|| false, 1 << 30)
+    }
+
+    #[test]
+    fn a_model_whose_every_run_fails_alike_is_refused_with_the_operator() {
+        // tract plans the error function of doubles, and has none.
+        for file in [
+            include_bytes!("../tests/data/hostile/erf_double.onnx").as_slice(),
+            include_bytes!("../tests/data/hostile/erf_double_free.onnx"),
+        ] {
+            match try_out(file) {
+                Err(LoadError::Unsupported(text)) => assert!(text.contains("`Erf` (node `bell`)"), "{text}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_that_refuses_some_inputs_passes() {
+        // Divides whole numbers by its input.
+        assert_eq!(try_out(include_bytes!("../tests/data/hostile/divide.onnx")), Ok(()));
+    }
+
+    #[test]
+    fn models_with_free_axes_pass() {
+        for file in [
+            include_bytes!("../tests/data/dense.onnx").as_slice(),
+            include_bytes!("../tests/data/rows.onnx"),
+            include_bytes!("../tests/data/pair.onnx"),
+        ] {
+            assert_eq!(try_out(file), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_model_whose_inputs_alone_are_too_large_is_not_tried() {
+        let file = include_bytes!("../tests/data/hostile/erf_double.onnx");
+        let model = TractEngine.load(file.to_vec(), &Specialization::default()).unwrap();
+        assert_eq!(run_once(model.as_ref(), &|| false, 31), Ok(()));
+        assert_eq!(run_once(model.as_ref(), &|| true, 1 << 30), Ok(()), "nor one that takes too long");
+    }
+}

@@ -9,7 +9,7 @@ use tract_onnx::prelude::{Framework, InferenceModel};
 
 use super::branches::fold_branches;
 use super::specialize::specialize;
-use super::{claims, explain};
+use super::{claims, explain, listed};
 use crate::LoadError;
 
 /// A parsed graph, not yet typed.
@@ -91,9 +91,9 @@ fn check<'a>(proto: &'a ModelProto, onnx: &Onnx) -> Result<&'a GraphProto, LoadE
     let mut missing = BTreeSet::new();
     collect_missing(graph, onnx, &mut missing);
     if !missing.is_empty() {
-        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         return Err(LoadError::Unsupported(format!(
-            "the engine `tract` has no operator {names}; export the model with standard ONNX operators"
+            "the engine `tract` has no operator {}; export the model with standard ONNX operators",
+            listed(&missing)
         )));
     }
     Ok(graph)

@@ -25,6 +25,8 @@ mod run;
 mod specialize;
 mod tflite;
 
+use std::collections::BTreeSet;
+
 use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
 
@@ -134,6 +136,16 @@ fn explain(error: &TractError) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text,
         Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Names for a message: a file may have any number of them.
+fn listed(names: &BTreeSet<String>) -> String {
+    const MOST: usize = 10;
+    let first = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => first,
+        rest => format!("{first} and {rest} more"),
     }
 }
 

@@ -6,6 +6,7 @@ mod hostile;
 mod kernels;
 mod lifecycle;
 mod onnx;
+mod planning;
 mod pressure;
 mod rejections;
 mod runs;
