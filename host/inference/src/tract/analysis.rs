@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tract_onnx::prelude::{TVec, TractErrorContext, TractResult};
-use tract_onnx::tract_core::internal::OutletId;
+use tract_onnx::prelude::{TVec, TractResult};
+use tract_onnx::tract_core::internal::{OutletId, TractErrorContext};
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceNode};
 

@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use tract_onnx::prelude::{TractErrorContext, TractResult, TypedModel};
-use tract_onnx::tract_core::internal::{TypedFact, TypedNode, rctensor0};
+use tract_onnx::prelude::{TractResult, TypedModel};
+use tract_onnx::tract_core::internal::{TractErrorContext, TypedFact, TypedNode, rctensor0};
 use tract_onnx::tract_core::model::typed::{STAGE_OPTIMIZED, TRACT_STAGE};
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::optim::{Optimizer, OptimizerSession, TypedPass};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{DatumType, IntoArcTensor, TValue, TractError, TractErrorContext};
+use tract_onnx::prelude::{DatumType, IntoArcTensor, TValue, TractError};
+use tract_onnx::tract_core::internal::TractErrorContext;
 use tract_onnx::tract_core::plan::eval;
 
 use super::budget::place;

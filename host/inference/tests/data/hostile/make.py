@@ -127,6 +127,7 @@ save("by_length_several", [*POWER, *several, node("Sum", [f"w{i}" for i in range
 # --- a constant of more elements than anything should have ---
 for name, attributes in [("constant_typed", {"value": helper.make_tensor("v", F32, [1], [2.0])}), ("constant_untyped", {})]:
     save(name, [node("ConstantOfShape", ["s"], ["w"], name="huge", **attributes), *SUM], [ints("s", 1 << 33)])
+save("constant_output", [node("ConstantOfShape", ["s"], ["y"], name="huge")], [ints("s", 1 << 33)])
 # --- what tract reads, but cannot plan, or plans and cannot run ---
 save("mismatch", [node("MatMul", ["x", "w"], ["y"], name="product")], [helper.make_tensor("w", F32, [3, 2], [1.0] * 6)])
 save("split_by_input", [node("Split", ["x", "s"], ["y", "z"], name="cut")], inputs=[value("x", F32, [4]), value("s", I64, [2])])
