@@ -153,15 +153,14 @@ pub enum RunError {
     LoadFailed(String),
     /// The run would take more memory than the node gives one.
     #[error(
-        "the run takes {} beside its inputs{}, and the node gives one run {}; give smaller inputs, or start the node with \
+        "the run takes {} beside its inputs, at {place}, and the node gives one run {}; give smaller inputs, or start the node with \
          a larger --run-memory",
         format_bytes(*needed_bytes),
-        place.as_ref().map(|place| format!(", at {place}")).unwrap_or_default(),
         format_bytes(*limit_bytes)
     )]
     TooMuchMemory {
-        /// The operator that would take it and the name of its node, where it is one.
-        place: Option<String>,
+        /// The operator at which it goes beyond the limit, and the name of its node.
+        place: String,
         /// What it would take.
         needed_bytes: u64,
         /// The limit.

@@ -11,6 +11,7 @@ use tract_onnx::tract_core::internal::{OutletId, TractErrorContext};
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceNode};
 
+use super::lengths;
 use super::budget::{Budget, byte_length, place};
 
 /// Refines the facts of `model` until nothing changes.
@@ -58,6 +59,10 @@ fn refine(
     let (outputs, observed) = rest.split_at(model.node(id).outputs.len());
     fn refs(facts: &[InferenceFact]) -> TVec<&InferenceFact> {
         facts.iter().collect()
+    }
+    let length_input = lengths::input_of(&model.node(id).op.name()).and_then(|index| inputs.get(index));
+    if let Some(numbers) = length_input.and_then(|input| input.value.concretize()) {
+        lengths::check(&numbers)?;
     }
     let is_computed = !inputs.is_empty() && inputs.iter().all(|input| input.value.is_concrete());
     if is_computed && budget.bytes.is_some() {
@@ -109,5 +114,7 @@ fn fact_bytes(fact: &InferenceFact) -> Option<u64> {
 }
 
 fn place_of(node: &InferenceNode) -> String {
-    place(node.op.name(), &node.name)
+    let name = node.op.name();
+    // What tract appends to the names of some operators while it infers.
+    place(name.strip_suffix("Inference").unwrap_or(&name), &node.name)
 }

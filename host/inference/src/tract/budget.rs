@@ -41,7 +41,7 @@ impl Budget {
         match self.bytes.filter(|limit_bytes| needed_bytes > *limit_bytes) {
             None => Ok(()),
             Some(limit_bytes) => {
-                Err(TractError::new(RunError::TooMuchMemory { place: Some(place()), needed_bytes, limit_bytes }))
+                Err(TractError::new(RunError::TooMuchMemory { place: place(), needed_bytes, limit_bytes }))
             }
         }
     }

@@ -8,6 +8,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto:
 use tract_onnx::prelude::{Framework, InferenceModel};
 
 use super::branches::fold_branches;
+use super::defaults::complete;
 use super::specialize::specialize;
 use super::{claims, explain, listed};
 use crate::LoadError;
@@ -42,6 +43,7 @@ impl Graph {
         if let Some(graph) = &proto.graph {
             claims::check(graph)?;
         }
+        proto.graph.iter_mut().for_each(complete);
         specialize(&mut proto, specialization)?;
         fold_branches(&mut proto, &onnx);
         let graph = check(&proto, &onnx)?;

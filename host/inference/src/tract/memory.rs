@@ -19,9 +19,9 @@ use crate::RunError;
 /// Elements of an input that are looked at to tell the shape of a result: more than any list of lengths has.
 const MOST_LENGTHS: usize = 64;
 
-/// The most bytes of results that are alive at once, where the axes have these lengths. What cannot be told counts for
-/// nothing here, and is for [`admit`].
-pub(super) fn peak(plan: &Plan, symbols: &SymbolValues) -> u64 {
+/// Refuses a run whose results that are alive at once take more than `limit_bytes`, where the axes have these lengths. What
+/// cannot be told counts for nothing here, and is for [`admit`].
+pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) -> Result<(), RunError> {
     let model = plan.model();
     let order = plan.order_without_consts();
     let mut last_use: HashMap<usize, usize> = HashMap::new();
@@ -38,15 +38,18 @@ pub(super) fn peak(plan: &Plan, symbols: &SymbolValues) -> u64 {
         ending.entry(step).or_default().push(node);
     }
     let bytes = |node: usize| if model.node(node).op_is::<Const>() { 0 } else { node_bytes(model, node, symbols) };
-    let (mut alive, mut most) = (0_u64, 0_u64);
+    let (mut alive, mut most, mut first_beyond) = (0_u64, 0_u64, None);
     for (step, node) in order.iter().enumerate() {
         alive = alive.saturating_add(bytes(*node));
         most = most.max(alive);
+        if alive > limit_bytes {
+            first_beyond.get_or_insert(*node);
+        }
         for ended in ending.get(&step).into_iter().flatten() {
             alive = alive.saturating_sub(bytes(*ended));
         }
     }
-    most
+    first_beyond.map_or(Ok(()), |node| Err(too_much(model.node(node), most, limit_bytes)))
 }
 
 fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
@@ -83,7 +86,8 @@ pub(super) fn admit(
     // `NonZero`, times the rank.
     let Ok(results) = op.output_facts(&facts) else { return Ok(()) };
     let sizes = results.iter().map(|fact| fact_bytes(fact, symbols).unwrap_or(0));
-    check(sizes.fold(0, u64::saturating_add), limit_bytes, || Some(place(node.op.name(), &node.name)))
+    let needed_bytes = sizes.fold(0, u64::saturating_add);
+    if needed_bytes <= limit_bytes { Ok(()) } else { Err(too_much(node, needed_bytes, limit_bytes)) }
 }
 
 /// With the values, where there are few: they may be lengths.
@@ -96,14 +100,6 @@ fn fact_of(value: &TValue) -> TypedFact {
     TypedFact::dt_shape(value.datum_type(), value.shape())
 }
 
-/// Whether so much may be taken, at the place that the error names.
-pub(super) fn check(
-    needed_bytes: u64,
-    limit_bytes: u64,
-    place: impl FnOnce() -> Option<String>,
-) -> Result<(), RunError> {
-    if needed_bytes <= limit_bytes {
-        return Ok(());
-    }
-    Err(RunError::TooMuchMemory { place: place(), needed_bytes, limit_bytes })
+fn too_much(node: &TypedNode, needed_bytes: u64, limit_bytes: u64) -> RunError {
+    RunError::TooMuchMemory { place: place(node.op.name(), &node.name), needed_bytes, limit_bytes }
 }

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
 //! | `claims` | refuses shapes and sizes that do not hold, and weights in other files |
+//! | `defaults` | writes out a default that tract gets wrong |
 //! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
 //! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 //! | `analysis`, `optimizer` | tract's two loops of that, which stop at a `budget` |
+//! | `lengths` | refuses numbers that tract would cut |
 //! | `memory` | refuses a run that would take too much memory |
 //! | `run` | runs a plan |
 
@@ -17,7 +19,9 @@ mod axes;
 mod branches;
 mod budget;
 mod claims;
+mod defaults;
 mod graph;
+mod lengths;
 mod memory;
 mod optimizer;
 mod plan;
@@ -124,7 +128,7 @@ impl LoadedModel for TractModel {
     ) -> Result<Vec<Tensor>, RunError> {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
         let plan = self.plans.find_or_make(&self.axes, &lengths, limit_bytes)?;
-        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes, || None)?;
+        memory::admit_plan(&plan, &self.axes.values(&lengths), limit_bytes)?;
         run::run(&plan, inputs, stop, limit_bytes)
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::{DatumType, IntoArcTensor, TValue, TractError};
-use tract_onnx::tract_core::internal::TractErrorContext;
+use tract_onnx::tract_core::internal::{TractErrorContext, TypedNode};
+use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::plan::eval;
 
 use super::budget::place;
 use super::plan::Plan;
-use super::{explain, memory};
+use super::{explain, lengths, memory};
 use crate::{RunError, Tensor};
 
 /// Runs `plan` on the calling thread, asking `stop` before every node.
@@ -30,7 +31,10 @@ pub(super) fn run(
                 return Err(TractError::new(Stopped));
             }
             memory::admit(node, context.symbols, &inputs, limit_bytes).map_err(TractError::new)?;
-            eval(context, state, node, inputs).with_context(|| place(node.op.name(), &node.name))
+            if node.op_as::<Cast>().is_some_and(|cast| cast.to == DatumType::TDim) {
+                inputs.iter().try_for_each(|numbers| lengths::check(numbers)).with_context(|| here(node))?;
+            }
+            eval(context, state, node, inputs).with_context(|| here(node))
         })
     });
     match outputs {
@@ -48,6 +52,10 @@ pub(super) fn run(
             None => RunError::EngineFailed(explain(&error)),
         }),
     }
+}
+
+fn here(node: &TypedNode) -> String {
+    place(node.op.name(), &node.name)
 }
 
 /// The same integers with or without the scale and zero point that they stand for: callers know quantised tensors as

@@ -32,7 +32,7 @@ fn what_a_length_asks_for_is_refused_before_it_is_computed_with_the_operator_and
         assert_eq!(model.run(floats(3), &|| false).unwrap()[0].shape(), [3], "{name}");
         // 10^12 elements.
         match model.run(floats(1000), &|| false).unwrap_err() {
-            RunError::TooMuchMemory { place: Some(place), needed_bytes, limit_bytes } => {
+            RunError::TooMuchMemory { place, needed_bytes, limit_bytes } => {
                 assert_eq!((place, limit_bytes), (format!("operator `{operator}` (node `many`)"), limit), "{name}");
                 assert!(needed_bytes > 1 << 40, "{name}: {needed_bytes}");
             }
@@ -48,7 +48,7 @@ fn what_a_length_asks_for_in_many_places_is_counted_together() {
     // Twenty times 4 * 11^4 bytes are more than the limit; at 3, they are not.
     assert!(model.run(floats(3), &|| false).is_ok());
     let error = model.run(floats(11), &|| false).unwrap_err();
-    let RunError::TooMuchMemory { place: Some(place), .. } = error else { panic!("{error}") };
+    let RunError::TooMuchMemory { place, .. } = error else { panic!("{error}") };
     assert!(place.starts_with("operator `MultiBroadcastTo` (node `part"), "{place}");
 }
 
@@ -66,6 +66,35 @@ fn a_model_that_cannot_be_planned_is_refused_with_the_operator_and_its_node() {
             other => panic!("{name}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_length_beyond_32_bits_is_refused_with_the_operator_and_its_node() {
+    // tract itself gives a tensor without elements for the first.
+    for name in ["constant_output", "constant_typed", "constant_untyped", "expand_long", "tile_long", "reshape_long"] {
+        match load(name, u64::MAX).err() {
+            Some(LoadError::Unsupported(text)) => {
+                assert!(text.contains("(node `huge`)") && text.contains("the length 8589934592"), "{name}: {text}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_length_beyond_32_bits_that_a_run_computes_is_refused() {
+    let model = load("reshape_computed", u64::MAX).unwrap();
+    let input = |n: i64| vec![floats(1).remove(0), Tensor::from_bytes(DType::Int64, &[1], &n.to_le_bytes()).unwrap()];
+    assert_eq!(model.run(input(1), &|| false).unwrap()[0].shape(), [1]);
+    let error = model.run(input((1 << 32) + 1), &|| false).unwrap_err().to_string();
+    assert!(error.contains("the length 4294967297"), "{error}");
+}
+
+#[test]
+fn a_constant_of_a_shape_is_of_float32_where_nothing_is_said() {
+    let model = load("constant_default", u64::MAX).unwrap();
+    assert_eq!(model.outputs()[0].to_string(), "float32 [2]");
+    assert_eq!(model.run(floats(4), &|| false).unwrap()[0].as_bytes(), Some(&[0; 8][..]));
 }
 
 #[test]

@@ -96,6 +96,11 @@ save("range", [node("Range", ["a", "b", "d"], ["i"]), node("Cast", ["i"], ["w"],
                node("Add", ["x", "r"], ["y"])], [scalar("a", 0), scalar("b", 1 << 40), scalar("d", 1)])
 save("one_hot", [node("OneHot", ["i", "n", "v"], ["w"]), node("ReduceSum", ["w"], ["r"], keepdims=0), node("Add", ["x", "r"], ["y"])],
      [ints("i", 1), scalar("n", 1 << 40), helper.make_tensor("v", F32, [2], [0.0, 1.0])])
+# --- a length that is an expression hundreds of levels deep, which tract walks by recursion ---
+steps = [step for i in range(300) for step in (node("Div", [f"d{i}", "three"], [f"h{i}"]), node("Add", [f"h{i}", "seven"], [f"d{i + 1}"]))]
+save("deep_length", [node("Shape", ["x"], ["d0"]), *steps, node("Expand", ["o", "d300"], ["w"]), node("ReduceSum", ["w"], ["r"], keepdims=0),
+                     node("Add", ["x", "r"], ["y"])],
+     [ints("three", 3), ints("seven", 7), helper.make_tensor("o", F32, [1], [1.0])], inputs=[value("x", F32, ["n"])], outputs=[value("y", F32, ["n"])])
 # --- heavy when it runs ---
 save("resize", [node("Resize", ["i", "", "s"], ["y"], mode="nearest")], [helper.make_tensor("s", F32, [4], [1, 1, 1e6, 1e6])],
      inputs=[value("i", F32, [1, 1, 8, 8])])
@@ -127,6 +132,11 @@ save("by_length_several", [*POWER, *several, node("Sum", [f"w{i}" for i in range
 # --- a constant of more elements than anything should have ---
 for name, attributes in [("constant_typed", {"value": helper.make_tensor("v", F32, [1], [2.0])}), ("constant_untyped", {})]:
     save(name, [node("ConstantOfShape", ["s"], ["w"], name="huge", **attributes), *SUM], [ints("s", 1 << 33)])
+for operator, first in [("Expand", "one"), ("Tile", "one"), ("Reshape", "x")]:
+    save(f"{operator.lower()}_long", [node(operator, [first, "s"], ["y"], name="huge")], [ints("s", 1 << 33), *([ONE] if first == "one" else [])])
+# A length that only the run knows.
+save("reshape_computed", [node("Reshape", ["x", "s"], ["y"], name="huge")], inputs=[value("x", F32, [1]), value("s", I64, [1])])
+save("constant_default", [node("ConstantOfShape", ["s"], ["y"])], [ints("s", 2)])
 save("constant_output", [node("ConstantOfShape", ["s"], ["y"], name="huge")], [ints("s", 1 << 33)])
 # --- what tract reads, but cannot plan, or plans and cannot run ---
 save("mismatch", [node("MatMul", ["x", "w"], ["y"], name="product")], [helper.make_tensor("w", F32, [3, 2], [1.0] * 6)])
