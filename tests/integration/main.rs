@@ -38,6 +38,7 @@ mod faults;
 mod foreign;
 mod hangups;
 mod hostile_models;
+mod hostile_sizes;
 mod layers;
 mod load;
 mod markdown;

@@ -7,6 +7,7 @@
 //! | `process` | how processes end and what they write |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
+//! | `onnx` | model files made by hand |
 //! | `metrics` | reads `/metrics` |
 //! | `wait` | waits for a condition, with a limit |
 //!
@@ -18,6 +19,7 @@ mod cluster;
 mod metrics;
 mod nats;
 mod node;
+pub mod onnx;
 mod process;
 mod start;
 mod wait;

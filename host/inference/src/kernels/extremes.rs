@@ -72,7 +72,7 @@ fn positions<T: Element>(
     if inner == 1 {
         for (at, row) in source.chunks_exact(length).enumerate() {
             found(at, position(row, beats));
-            stop.check()?;
+            stop.worked(length)?;
         }
         return Ok(());
     }

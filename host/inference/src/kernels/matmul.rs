@@ -6,6 +6,7 @@ use tract_onnx::prelude::tract_ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar
 
 use super::binary::broadcast;
 use super::check::FLOATS;
+use super::elementwise::map_elements;
 use super::{Check, Plan, Stop};
 use crate::element::Element;
 use crate::layout::Odometer;
@@ -50,12 +51,13 @@ pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {
         match dtype {
             DType::Float16 => {
                 // Widened and rounded once: products of halves summed as halves lose all meaning.
-                let [a, b] = sides.map(|(tensor, shape)| {
-                    let wide = super::elementwise::map_elements(tensor, |x: f16| x.to_f32());
-                    wide.view(wide.layout().expand(shape))
-                });
-                let wide = products::<f32>(&a, &b, &shape, stop)?;
-                Ok(super::elementwise::map_elements(&wide, f16::from_f32))
+                let widen = |(tensor, shape): (&Tensor, &Vec<usize>)| {
+                    let wide = map_elements(tensor, stop, |x: f16| x.to_f32())?;
+                    Ok::<_, RunError>(wide.view(wide.layout().expand(shape)))
+                };
+                let [a, b] = sides.map(widen);
+                let wide = products::<f32>(&a?, &b?, &shape, stop)?;
+                map_elements(&wide, stop, f16::from_f32)
             }
             DType::Float64 => {
                 let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape));

@@ -32,8 +32,11 @@ mod unary;
 mod views;
 mod warp;
 
+use std::cell::Cell;
+
 use spillway_types::operator::Operator;
 
+use crate::blocks::BLOCK;
 use crate::{DType, RunError, Tensor};
 use check::Check;
 
@@ -127,16 +130,27 @@ pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunErr
 }
 
 /// Asked by long work now and then whether to go on.
-pub(crate) struct Stop<'a>(&'a dyn Fn() -> bool);
+pub(crate) struct Stop<'a> {
+    should_stop: &'a dyn Fn() -> bool,
+    /// Elements worked on since it was last asked.
+    elements: Cell<usize>,
+}
 
 impl<'a> Stop<'a> {
     pub(crate) fn new(should_stop: &'a dyn Fn() -> bool) -> Self {
-        Self(should_stop)
+        Self { should_stop, elements: Cell::new(0) }
+    }
+
+    /// As [`check`](Self::check), but asks only once a block of elements has been worked on since the last time.
+    pub(crate) fn worked(&self, elements: usize) -> Result<(), RunError> {
+        self.elements.set(self.elements.get().saturating_add(elements));
+        if self.elements.get() < BLOCK { Ok(()) } else { self.check() }
     }
 
     /// # Errors
     /// [`RunError::DeadlineExceeded`] when the work should end.
     pub(crate) fn check(&self) -> Result<(), RunError> {
-        if (self.0)() { Err(RunError::DeadlineExceeded) } else { Ok(()) }
+        self.elements.set(0);
+        if (self.should_stop)() { Err(RunError::DeadlineExceeded) } else { Ok(()) }
     }
 }

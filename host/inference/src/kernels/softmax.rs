@@ -50,8 +50,8 @@ fn columns<T: Sample>(
             normalise(&mut column);
             let places = to[place..].iter_mut().step_by(inner);
             places.zip(&column).for_each(|(to, &from)| *to = T::from_real(from));
+            stop.worked(length)?;
         }
-        stop.check()?;
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto:
 use tract_onnx::prelude::{Framework, InferenceModel};
 
 use super::branches::fold_branches;
+use super::defaults::complete;
 use super::specialize::specialize;
-use super::{claims, explain};
+use super::{claims, explain, listed};
 use crate::LoadError;
 
 /// A parsed graph, not yet typed.
@@ -32,6 +33,11 @@ impl Graph {
         let onnx = tract_onnx::onnx();
         let mut proto = decode(&file, &onnx)?;
         drop(file);
+        // Before anything is made of the graph, and once more below, when lengths have been fixed.
+        if let Some(graph) = &proto.graph {
+            claims::check(graph)?;
+        }
+        proto.graph.iter_mut().for_each(complete);
         specialize(&mut proto, specialization)?;
         fold_branches(&mut proto, &onnx);
         let graph = check(&proto, &onnx)?;
@@ -97,9 +103,9 @@ fn check<'a>(proto: &'a ModelProto, onnx: &Onnx) -> Result<&'a GraphProto, LoadE
     let mut missing = BTreeSet::new();
     collect_missing(graph, onnx, &mut missing);
     if !missing.is_empty() {
-        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         return Err(LoadError::Unsupported(format!(
-            "the engine `tract` has no operator {names}; export the model with standard ONNX operators"
+            "the engine `tract` has no operator {}; export the model with standard ONNX operators",
+            listed(&missing)
         )));
     }
     Ok(graph)

@@ -7,6 +7,7 @@ mod jpeg;
 mod kernels;
 mod lifecycle;
 mod onnx;
+mod planning;
 mod pressure;
 mod rejections;
 mod runs;

@@ -16,6 +16,7 @@ mod release;
 mod stage;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -188,9 +189,12 @@ impl Node {
         let (node, bundle, text) = (self.clone(), record.bundle, record.manifest.clone());
         let (manifest, component, models) = blocking(move || {
             let manifest = Manifest::parse(&text, Origin::Bundle).map_err(host_problem)?;
-            let bytes = std::fs::read(node.store.blobs().path(&bundle)).map_err(|error| {
+            let unreadable = |error: &dyn std::fmt::Display| {
                 Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
-            })?;
+            };
+            let mut bytes = Vec::new();
+            let mut file = node.store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
+            file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
             let component = Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component();
             let models = node.granted_models(&manifest)?;
             Ok::<_, Problem>((manifest, component, models))
