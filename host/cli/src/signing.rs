@@ -48,11 +48,12 @@ impl Signing<'_> {
     /// # Errors
     /// The node, or its control store, does not answer.
     pub(crate) async fn draft(&self, id: &FunctionId, revision: Option<u64>) -> anyhow::Result<StatementDraft> {
-        let mut request = self.client.function(Method::GET, id, &["statement"]);
+        let mut request = self.client.function(Method::GET, id, &["statement"]).build()?;
         if let Some(revision) = revision {
-            request = request.query(&[("revision", revision)]);
+            request.url_mut().query_pairs_mut().append_pair("revision", &revision.to_string());
         }
-        self.client.json(request).await
+        let response = self.client.send_built(request).await?;
+        response.json().await.context("the node's answer is not that of this version; check the node's version")
     }
 
     /// Signs what shall be, and has it done.

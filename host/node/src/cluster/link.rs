@@ -66,7 +66,7 @@ pub(super) async fn nodes(cluster: Arc<Cluster>, stop: CancellationToken) {
 
 impl Cluster {
     /// Takes a statement from the store, if it may be believed and is newer than what holds.
-    async fn hear_statement(&self, node: &Node, entry: Entry) {
+    pub(super) async fn hear_statement(&self, node: &Node, entry: Entry) {
         // Nothing takes a function away but a statement that says so.
         let Some(value) = entry.value else { return };
         let read = || -> anyhow::Result<Known> {

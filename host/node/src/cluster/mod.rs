@@ -49,10 +49,10 @@ use spillway_types::{FunctionId, NodeIdentity, Role, Site};
 use tokio::sync::Notify;
 
 pub(crate) use desired::Known;
-pub(crate) use elsewhere::{Elsewhere, Reason};
+pub(crate) use elsewhere::Elsewhere;
 pub(crate) use orders::Orders;
 pub(crate) use record::NodeRecord;
-pub(crate) use start::{Joined, join};
+pub(crate) use start::join;
 
 use crate::peers::Peers;
 use desired::DesiredState;
@@ -142,10 +142,6 @@ impl Cluster {
 
     pub(crate) fn orders(&self) -> Orders {
         self.orders.held()
-    }
-
-    pub(crate) fn known(&self, function: &FunctionId) -> Option<Known> {
-        self.desired.get(function)
     }
 
     pub(crate) fn link(&self) -> Link {

@@ -43,13 +43,15 @@ impl Node {
             .map_err(|error| Problem::new(ProblemType::Untrusted, error.to_string()))?;
         let held = cluster.refresh(self, &statement.function).await?.0;
         check_order(&statement, held.as_ref())?;
+        // Where it does not run here, nothing is compiled.
+        let mut compiled = (Duration::ZERO, true);
         if let Desired::Serve(release) = &statement.desired {
             let manifest = self.check_release(cluster, &statement, release, held.as_ref())?;
             for digest in files::needed(release).map_err(host_problem)? {
                 files::fetch(self, cluster, digest).await.map_err(|error| missing(digest, &error))?;
             }
             if self.reason_against(cluster, &statement.function, release, &manifest).is_none() {
-                self.try_out(&statement.function, release, manifest.clone()).await?;
+                compiled = self.try_out(&statement.function, release, manifest.clone()).await?;
             }
             files::offer(self, cluster, &statement).await.map_err(|error| {
                 Problem::new(ProblemType::ControlUnavailable, format!("the files could not be stored: {error:#}"))
@@ -69,7 +71,8 @@ impl Node {
         cluster.changed.notify_one();
         Ok(match &statement.desired {
             Desired::Serve(release) => {
-                Some(self.published(&statement.function, release, held.as_ref().and_then(Known::revision)))
+                let previous = held.as_ref().and_then(Known::revision);
+                Some(self.published(&statement.function, release, previous, compiled))
             }
             Desired::Removed => None,
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use spillway_cluster::NewRevision;
 use spillway_inference::ModelSource;
@@ -58,7 +58,8 @@ impl Node {
         known.chain(waiting).collect()
     }
 
-    /// Compiles, loads the models and makes a sandbox, and keeps none of it but what caches keep.
+    /// Compiles, loads the models and makes a sandbox, and keeps none of it but what caches keep. Says how long compiling
+    /// took, and whether cached code spared it.
     ///
     /// # Errors
     /// Why the release cannot run here.
@@ -67,13 +68,14 @@ impl Node {
         id: &FunctionId,
         release: &Release,
         manifest: Manifest,
-    ) -> Result<(), Problem> {
+    ) -> Result<(Duration, bool), Problem> {
         let (id, release) = (id.clone(), release.clone());
         let node = self.clone();
         let routes: Vec<_> = manifest.routes.iter().map(|route| route.pattern.clone()).collect();
         let function = id.clone();
         blocking(move || node.store.check_routes(&function, &routes).map_err(|error| commit_problem(&error))).await??;
-        self.ready(&id, &release, manifest).await.map(drop)
+        let prepared = self.ready(&id, &release, manifest).await?;
+        Ok((prepared.compile, prepared.cached))
     }
 
     /// Makes a release of the cluster the revision that serves here. Its files are here.
@@ -147,7 +149,13 @@ impl Node {
     }
 
     /// What a deployer hears of a release.
-    pub(crate) fn published(&self, id: &FunctionId, release: &Release, previous: Option<u64>) -> Deployment {
+    pub(crate) fn published(
+        &self,
+        id: &FunctionId,
+        release: &Release,
+        previous: Option<u64>,
+        (compile, compile_cached): (Duration, bool),
+    ) -> Deployment {
         let routes = spillway_types::Manifest::parse(&release.manifest, spillway_types::Origin::Bundle);
         Deployment {
             namespace: id.namespace.clone(),
@@ -158,8 +166,8 @@ impl Node {
             unchanged: false,
             routes: routes.map(|manifest| manifest.routes).unwrap_or_default(),
             listen: format!("http://{}", self.addresses.listen),
-            compile_seconds: 0.0,
-            compile_cached: true,
+            compile_seconds: compile.as_secs_f64(),
+            compile_cached,
         }
     }
 }

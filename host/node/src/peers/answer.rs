@@ -130,7 +130,7 @@ impl Node {
                 return Err(Problem::new(ProblemType::Residency, detail));
             }
         }
-        Ok(self.serve_sent(revision, Journey { origin, sender, hops }, request).await)
+        Ok(self.serve_sent(revision, Journey { origin, hops }, request).await)
     }
 }
 

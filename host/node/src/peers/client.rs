@@ -66,14 +66,6 @@ impl PeerClient {
         Self { shared: Arc::new(Shared { peer, address, identity, connection, connecting }) }
     }
 
-    pub(crate) fn address(&self) -> &str {
-        &self.shared.address
-    }
-
-    pub(crate) fn peer(&self) -> &NodeIdentity {
-        &self.shared.peer
-    }
-
     /// Sends a request as it is.
     ///
     /// # Errors

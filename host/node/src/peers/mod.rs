@@ -18,7 +18,7 @@ mod server;
 mod table;
 pub(crate) mod wire;
 
-pub(crate) use client::{ClientError, PeerClient};
+pub(crate) use client::ClientError;
 pub(crate) use probe::probe;
 pub(crate) use server::PeerListener;
 pub(crate) use table::{Peer, Peers};

@@ -93,12 +93,6 @@ impl Peers {
         self.tell(|liveness, now| liveness.add(name, now));
     }
 
-    /// Forgets a peer that was taken away.
-    pub(crate) fn remove(&self, name: &NodeName) {
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.ask(|liveness, _| liveness.remove(name));
-    }
-
     pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -82,8 +82,6 @@ pub(crate) enum Order {
 pub(crate) struct Journey {
     /// The node that took it from its caller.
     pub(crate) origin: NodeIdentity,
-    /// The node that sent it here: by its certificate, not by its word.
-    pub(crate) sender: NodeIdentity,
     /// How often it has been sent.
     pub(crate) hops: u32,
 }
