@@ -126,10 +126,8 @@ async fn with_the_control_store_gone_calls_are_served_and_a_node_starts_again() 
     let before = one.get("/functions").await[0]["sandboxes"].clone();
     cluster.nats.start_again();
     let again = Instant::now();
-    wait_until("the store is back", SPREAD_MAX, async || {
-        one.get("/node").await["cluster"]["control"] == "connected"
-    })
-    .await;
+    wait_until("the store is back", SPREAD_MAX, async || one.get("/node").await["cluster"]["control"] == "connected")
+        .await;
     assert_eq!(one.get("/functions").await[0]["sandboxes"], before, "after {:?}", again.elapsed());
     assert_eq!(deploy(&cluster, &two, "Ciao").await.code, 0);
     greets(&one, "Ciao").await;
@@ -144,10 +142,8 @@ async fn a_control_store_that_lost_its_data_is_filled_by_the_nodes() {
     cluster.nats.lose_data();
     cluster.nats.start_again();
     // A node that never heard of it before gets everything from what the other had signed and kept.
-    wait_until("the store is back", SPREAD_MAX, async || {
-        one.get("/node").await["cluster"]["control"] == "connected"
-    })
-    .await;
+    wait_until("the store is back", SPREAD_MAX, async || one.get("/node").await["cluster"]["control"] == "connected")
+        .await;
     let two = cluster.join("two", "edge", "lyon").await;
     greets(&two, "Salut").await;
     assert_eq!(deploy(&cluster, &two, "Ciao").await.code, 0);

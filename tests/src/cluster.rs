@@ -74,7 +74,14 @@ impl Cluster {
         let identity = self.issue(name, role, site).await;
         let (url, key) = (self.nats.url(), self.public_key.clone());
         Node::builder().data(&self.data(name)).args(&[
-            "--join", &url, "--identity", &identity, "--peer", "127.0.0.1:0", "--trust", &key,
+            "--join",
+            &url,
+            "--identity",
+            &identity,
+            "--peer",
+            "127.0.0.1:0",
+            "--trust",
+            &key,
         ])
     }
 

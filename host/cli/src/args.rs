@@ -4,8 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
 use crate::command::{
-    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, rm,
-    rollback, up,
+    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, rm, rollback, up,
 };
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.

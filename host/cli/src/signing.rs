@@ -79,6 +79,10 @@ impl Signing<'_> {
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        response.json().await.map(Some).context("the node's answer is not that of this version; check the node's version")
+        response
+            .json()
+            .await
+            .map(Some)
+            .context("the node's answer is not that of this version; check the node's version")
     }
 }

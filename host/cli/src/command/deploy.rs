@@ -10,8 +10,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use spillway_types::api::{BlobReceipt, Deployment};
 use spillway_types::{
-    Bundle, Desired, Digest, Effects, FunctionId, FunctionName, Manifest, Namespace, Origin, Release, Route, RoutePattern,
-    format_bytes,
+    Bundle, Desired, Digest, Effects, FunctionId, FunctionName, Manifest, Namespace, Origin, Release, Route,
+    RoutePattern, format_bytes,
 };
 
 use crate::args::Global;
@@ -207,7 +207,8 @@ impl Deploy {
     /// The manifest of a component that has none, from the command line.
     fn plain_manifest(&self) -> anyhow::Result<Manifest> {
         let name = self.name.clone().context("the component has no manifest; say what it is with --name")?;
-        let route = |path: &String| Route { pattern: RoutePattern { host: None, path: path.clone() }, methods: Vec::new() };
+        let route =
+            |path: &String| Route { pattern: RoutePattern { host: None, path: path.clone() }, methods: Vec::new() };
         let mut manifest = Manifest::plain(name, self.routes.iter().map(route).collect());
         match self.effects.as_deref() {
             Some("none") => manifest.effects = Effects::None,

@@ -74,8 +74,13 @@ impl Drain {
             return show(&nodes, global);
         }
         output::line(match calls(&nodes, &self.name) {
-            Some(0) => format!("{} is drained; stop it, or take the order back with `spillway uncordon {}`", self.name, self.name),
-            Some(calls) => format!("{} still runs {calls} calls; it takes new ones only where no other node may", self.name),
+            Some(0) => format!(
+                "{} is drained; stop it, or take the order back with `spillway uncordon {}`",
+                self.name, self.name
+            ),
+            Some(calls) => {
+                format!("{} still runs {calls} calls; it takes new ones only where no other node may", self.name)
+            }
             None => format!("{} drains; it has not said how many calls it runs", self.name),
         })
         .map_err(Into::into)
@@ -110,8 +115,13 @@ async fn order(client: &Client, name: &NodeName, word: &str) -> anyhow::Result<V
 fn calls(nodes: &[NodeSummary], name: &NodeName) -> Option<u64> {
     let node = nodes.iter().find(|node| node.identity.node == *name && node.draining)?;
     let functions = node.capacity.as_ref()?.pointer("/functions")?.as_array()?;
-    Some(functions.iter().map(|function| {
-        let count = |key: &str| function[key].as_u64().unwrap_or(0);
-        count("running") + count("queued")
-    }).sum())
+    Some(
+        functions
+            .iter()
+            .map(|function| {
+                let count = |key: &str| function[key].as_u64().unwrap_or(0);
+                count("running") + count("queued")
+            })
+            .sum(),
+    )
 }

@@ -35,7 +35,8 @@ pub(super) fn show(nodes: &[NodeSummary], global: &Global) -> anyhow::Result<()>
     if global.json {
         return output::json(&nodes);
     }
-    let header = ["NODE", "ROLE", "SITE", "STATE", "RTT", "FUNCTIONS", "CPU", "MEMORY", "KERNELS", "CALLS/S", "VERSION", "PEER"];
+    let header =
+        ["NODE", "ROLE", "SITE", "STATE", "RTT", "FUNCTIONS", "CPU", "MEMORY", "KERNELS", "CALLS/S", "VERSION", "PEER"];
     let mut table = output::table(&header);
     for node in nodes {
         let identity = &node.identity;

@@ -50,7 +50,9 @@ impl Rollback {
         let id = &self.function.id;
         let draft = signing.draft(id, self.to).await?;
         let earlier = draft.earlier.clone().with_context(|| match self.to {
-            Some(number) => format!("the node keeps no revision {number} of {id}; ask a node that runs it, see `spillway ls`"),
+            Some(number) => {
+                format!("the node keeps no revision {number} of {id}; ask a node that runs it, see `spillway ls`")
+            }
             None => format!("the node keeps no earlier revision of {id}; ask a node that runs it, see `spillway ls`"),
         })?;
         let published = signing.publish(id, &draft, Desired::Serve(earlier)).await?;

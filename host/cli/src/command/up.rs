@@ -112,8 +112,8 @@ struct Cluster {
     #[arg(long, env = "SPILLWAY_TRUST", value_delimiter = ',', value_name = "PUBLIC KEY", requires = "join")]
     trust: Vec<PublicKey>,
     /// Monitoring of the control store, http://HOST:PORT, to learn whether what it acknowledges lasts
-    #[arg(long, env = "SPILLWAY_NATS_MONITOR", value_name = "URL", requires = "join")]
-    nats_monitor: Option<String>,
+    #[arg(long, env = "SPILLWAY_NATS_MONITORING", value_name = "URL", requires = "join")]
+    nats_monitoring: Option<String>,
     /// File with credentials for the control store
     #[arg(long, env = "SPILLWAY_NATS_CREDS", value_name = "FILE", requires = "join")]
     nats_creds: Option<PathBuf>,
@@ -140,7 +140,7 @@ impl Cluster {
             peer: self.peer,
             advertise: self.advertise,
             trust: self.trust,
-            monitor: self.nats_monitor,
+            monitor: self.nats_monitoring,
             credentials: self.nats_creds,
             replicas: self.nats_replicas,
             strict: self.strict,

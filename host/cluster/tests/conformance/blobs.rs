@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use spillway_cluster::{
     BlobContent, BlobStore, BlobStoreError, ModelRecord, NatsBlobs, NatsControl, Store, fetch_blob,
 };
-use spillway_types::Digest;
+use spillway_types::{Digest, Specialization};
 
 use crate::server::{Reach as _, Server};
 use crate::{World, over_both, soon};
@@ -197,7 +197,16 @@ async fn a_blob_that_a_revision_refers_to_stays_in_the_nodes_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let digest = write(&store.blobs(), &made(10)).await;
-    store.add_model(&ModelRecord { digest, label: "kept".to_owned(), added_at_ms: 0 }).unwrap();
+    let kept = ModelRecord {
+        digest,
+        specialization: Specialization::default(),
+        label: "kept".to_owned(),
+        added_at_ms: 0,
+        engine: String::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    store.add_model(&kept).unwrap();
     BlobStore::remove(&store.blobs(), &digest).await.unwrap();
     assert!(BlobStore::contains(&store.blobs(), &digest).await.unwrap());
     assert_eq!(store.audit().unwrap().missing, []);

@@ -109,8 +109,8 @@ async fn earlier(
 
 pub(super) async fn publish(State(node): Shared, body: Bytes) -> Result<impl IntoResponse, Refused> {
     let cluster = joined(&node)?;
-    let signed = SignedStatement::from_bytes(&body)
-        .map_err(|error| Problem::new(ProblemType::BadRequest, error.to_string()))?;
+    let signed =
+        SignedStatement::from_bytes(&body).map_err(|error| Problem::new(ProblemType::BadRequest, error.to_string()))?;
     Ok(match node.publish(&cluster, signed).await? {
         Some(deployment) => (StatusCode::CREATED, Json(deployment)).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),

@@ -60,8 +60,13 @@ pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Re
             waiting: revision.waiting(),
         })
     });
-    let text =
-        node.metrics().render(readings, &node.models.loaded(), &node.models.counts(), &node.models.threads().load(), &capacity);
+    let text = node.metrics().render(
+        readings,
+        &node.models.loaded(),
+        &node.models.counts(),
+        &node.models.threads().load(),
+        &capacity,
+    );
     let text = text.map_err(host_problem)?;
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))

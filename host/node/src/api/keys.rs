@@ -41,8 +41,7 @@ pub(super) async fn revoke(State(node): Shared, Path(id): Path<String>) -> Resul
     let id: KeyId = id.parse().map_err(bad_key)?;
     let store = node.store.clone();
     let revoked =
-        blocking(move || store.revoke_key(id, millis(SystemTime::now())).map_err(|error| problem(&error)))
-            .await??;
+        blocking(move || store.revoke_key(id, millis(SystemTime::now())).map_err(|error| problem(&error))).await??;
     node.trust_changed().await?;
     tracing::info!(key = %id, name = revoked.name, "a deployer's key is revoked");
     Ok(Json(describe(&revoked)))

@@ -26,7 +26,10 @@ pub(super) fn needed(release: &Release) -> anyhow::Result<BTreeSet<Digest>> {
 pub(super) async fn fetch(node: &Node, cluster: &Cluster, digest: Digest) -> anyhow::Result<()> {
     let blobs = node.store.blobs();
     let here = blobs.clone();
-    if blocking(move || here.renew(&digest, std::time::SystemTime::now())).await.map_err(|p| anyhow::anyhow!(p.detail))?? {
+    if blocking(move || here.renew(&digest, std::time::SystemTime::now()))
+        .await
+        .map_err(|p| anyhow::anyhow!(p.detail))??
+    {
         return Ok(());
     }
     let mut reasons = Vec::new();

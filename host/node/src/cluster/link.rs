@@ -113,10 +113,7 @@ impl Cluster {
             Some(Ok(record)) if record.identity.cluster != self.own.cluster => {
                 tracing::warn!(key = %entry.key, "the record of a node of another cluster was ignored");
             }
-            Some(Ok(record)) if NodeRecord::key(&record.identity.node) == entry.key => {
-                self.keep_peer(&record).await;
-                self.peers.put(record);
-            }
+            Some(Ok(record)) if NodeRecord::key(&record.identity.node) == entry.key => self.meet(record).await,
             Some(Ok(record)) => {
                 tracing::warn!(key = %entry.key, node = %record.identity.node, "the record of a node stands under another's name");
             }
@@ -160,7 +157,9 @@ impl Cluster {
             // Files before the statement: who hears of it finds them.
             files::offer(node, self, &known.statement).await?;
             match self.control.compare_and_set(&key, known.signed.to_bytes().into(), expected).await {
-                Ok(_) => tracing::info!(function = %known.statement.function, "the control store lacked a statement; it has it again"),
+                Ok(_) => {
+                    tracing::info!(function = %known.statement.function, "the control store lacked a statement; it has it again")
+                }
                 // Another node told it at the same time, or somebody deployed: the watch says so.
                 Err(ControlError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),

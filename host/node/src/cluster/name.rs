@@ -42,7 +42,8 @@ fn key(node: &NodeName) -> ControlKey {
 /// Asks for the name once.
 pub(super) async fn claim(control: &dyn ControlStore, node: &NodeName, folder: &str, peer: &str) -> Claim {
     let key = key(node);
-    let own = Holder { folder: folder.to_owned(), run: format!("{:032x}", rand::random::<u128>()), peer: peer.to_owned() };
+    let own =
+        Holder { folder: folder.to_owned(), run: format!("{:032x}", rand::random::<u128>()), peer: peer.to_owned() };
     let bytes: Bytes = serde_json::to_vec(&own).unwrap_or_default().into();
     for _ in 0..2 {
         let by = match control.acquire(&key, bytes.clone(), TTL).await {
@@ -81,7 +82,9 @@ pub(super) async fn check(
             Claim::Ours(lease) => return Ok(Some(lease)),
             Claim::Unknown => return Ok(None),
             // A box that was set up anew has another folder, and its old lease runs out.
-            Claim::Taken(_) if tokio::time::Instant::now() < until => tokio::time::sleep(Duration::from_millis(500)).await,
+            Claim::Taken(_) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(500)).await
+            }
             Claim::Taken(by) => anyhow::bail!(
                 "a node named {node} is running already, at {by}; stop it, or give this one another name with `spillway ca issue`"
             ),

@@ -62,7 +62,8 @@ impl KeptOrders {
         let orders = Orders::after(order);
         let key = Self::key();
         loop {
-            let expected = self.disk.get(&key).await?.map_or(Expected::Absent, |entry| Expected::Version(entry.version));
+            let expected =
+                self.disk.get(&key).await?.map_or(Expected::Absent, |entry| Expected::Version(entry.version));
             let bytes = serde_json::to_vec(&orders).unwrap_or_default().into();
             match self.disk.compare_and_set(&key, bytes, expected).await {
                 Ok(_) => break,

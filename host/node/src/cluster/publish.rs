@@ -100,7 +100,8 @@ impl Node {
         match (&release.owner, owner) {
             (None, _) if !manifest.capabilities.keyvalue.is_empty() => {
                 let node = &cluster.own.node;
-                let detail = format!("{id} is granted key-value data, so the statement has to name its owner, such as {node}");
+                let detail =
+                    format!("{id} is granted key-value data, so the statement has to name its owner, such as {node}");
                 Err(Problem::new(ProblemType::BadRequest, detail))
             }
             (Some(_), _) if manifest.capabilities.keyvalue.is_empty() => {
@@ -132,14 +133,19 @@ impl Node {
             }
             let key = DesiredState::key(&statement.function);
             let expected = version.map_or(Expected::Absent, Expected::Version);
-            cluster.control.compare_and_set(&key, signed.to_bytes().into(), expected).await.map_err(|error| match error {
-                ControlError::Conflict { .. } => conflict(statement, None),
-                ControlError::Unreachable { .. } => {
-                    let detail = format!("{error}; the statement may have arrived: see `spillway inspect {}`", statement.function);
-                    Problem::new(ProblemType::ControlUnavailable, detail)
-                }
-                error => control_problem(&error),
-            })?;
+            cluster.control.compare_and_set(&key, signed.to_bytes().into(), expected).await.map_err(
+                |error| match error {
+                    ControlError::Conflict { .. } => conflict(statement, None),
+                    ControlError::Unreachable { .. } => {
+                        let detail = format!(
+                            "{error}; the statement may have arrived: see `spillway inspect {}`",
+                            statement.function
+                        );
+                        Problem::new(ProblemType::ControlUnavailable, detail)
+                    }
+                    error => control_problem(&error),
+                },
+            )?;
             Ok(())
         }
         .await;
@@ -261,7 +267,8 @@ fn conflict(new: &Statement, held: Option<&Known>) -> Problem {
 }
 
 fn missing(digest: spillway_types::Digest, error: &anyhow::Error) -> Problem {
-    let mut problem = Problem::new(ProblemType::MissingModel, format!("{error:#}; upload it with PUT /api/v1/blobs/{digest}"));
+    let mut problem =
+        Problem::new(ProblemType::MissingModel, format!("{error:#}; upload it with PUT /api/v1/blobs/{digest}"));
     problem.missing = vec![digest];
     problem
 }

@@ -39,7 +39,8 @@ impl NodeRecord {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(bytes).map_err(|error| format!("not the record of a node: {error}"))?;
+        let record: Self =
+            serde_json::from_slice(bytes).map_err(|error| format!("not the record of a node: {error}"))?;
         if record.format != WIRE_FORMAT {
             return Err(format!(
                 "node {} speaks version {} of the protocol between nodes, and this node version {WIRE_FORMAT}; run the same spillway on both",

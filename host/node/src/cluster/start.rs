@@ -82,7 +82,9 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
     };
     if !durability.is_safe() {
         if config.strict {
-            anyhow::bail!("the control store may lose what it acknowledged: {durability}; mend that, or start without --strict");
+            anyhow::bail!(
+                "the control store may lose what it acknowledged: {durability}; mend that, or start without --strict"
+            );
         }
         tracing::warn!(%durability, "the control store may lose what it acknowledged; nodes keep what they know");
     }
@@ -132,7 +134,7 @@ impl Joined {
         let mut tasks = JoinSet::new();
         let patience = node.config.drain_timeout;
         tasks.spawn(listener.serve(node.clone(), cluster.identity.clone(), stop.clone(), patience));
-        tasks.spawn(peers::probe(cluster.peers.clone(), stop.clone()));
+        tasks.spawn(peers::probe(cluster.peers.clone(), cluster.record.clone(), stop.clone()));
         tasks.spawn(link::nodes(cluster.clone(), stop.clone()));
         tasks.spawn(link::statements(node.clone(), cluster.clone(), stop.clone()));
         tasks.spawn(reconcile::run(node.clone(), cluster.clone(), stop.clone()));
@@ -169,7 +171,11 @@ async fn tend(cluster: Arc<Cluster>, stop: CancellationToken) {
 /// A node is what its certificate says; what else was said has to be the same.
 fn check_place(config: &ClusterConfig, own: &NodeIdentity) -> anyhow::Result<()> {
     let wrong = |what: &str, said: &str, is: &str| {
-        format!("the certificate in {} makes {} a node of {what} `{is}`, not `{said}`; correct --{what}, or issue another certificate with `spillway ca issue`", config.identity.display(), own.node)
+        format!(
+            "the certificate in {} makes {} a node of {what} `{is}`, not `{said}`; correct --{what}, or issue another certificate with `spillway ca issue`",
+            config.identity.display(),
+            own.node
+        )
     };
     if let Some(role) = config.role.filter(|role| *role != own.role) {
         anyhow::bail!(wrong("role", role.as_str(), own.role.as_str()));
@@ -195,7 +201,9 @@ async fn folder_name(disk: &EmbeddedControl) -> anyhow::Result<String> {
 fn advertised(config: &ClusterConfig, bound: std::net::SocketAddr) -> anyhow::Result<String> {
     let port = bound.port();
     match &config.advertise {
-        Some(text) if text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) => {
+        Some(text)
+            if text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) =>
+        {
             Ok(text.clone())
         }
         Some(host) => Ok(format!("{host}:{port}")),

@@ -9,8 +9,8 @@ use spillway_placement::liveness::PeerState;
 use spillway_types::FunctionId;
 use spillway_types::api::{ClusterStatus, NodeSummary};
 
-use super::{Cluster, Orders};
 use super::record::NodeRecord;
+use super::{Cluster, Orders};
 use crate::node::Node;
 use crate::peers::Peer;
 use crate::peers::wire::{Greeting, Order, WIRE_FORMAT};
@@ -32,8 +32,17 @@ impl Cluster {
         self.disbelieved.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Learns where a node is.
+    pub(crate) async fn meet(&self, record: NodeRecord) {
+        if self.peers.get(&record.identity.node).is_some_and(|known| known.record == record) {
+            return;
+        }
+        self.keep_peer(&record).await;
+        self.peers.put(record);
+    }
+
     /// Keeps a peer's record on disk, so that the peer is found while the control store is gone.
-    pub(super) async fn keep_peer(&self, record: &NodeRecord) {
+    async fn keep_peer(&self, record: &NodeRecord) {
         let key = NodeRecord::key(&record.identity.node);
         let bytes = record.to_bytes();
         let kept = async {
@@ -84,7 +93,9 @@ impl Cluster {
             concerns.push(format!("another node, at {by}, uses the name {} as well; stop one of them", self.own.node));
         }
         let disbelieved = self.disbelieved.read().unwrap_or_else(PoisonError::into_inner);
-        concerns.extend(disbelieved.iter().map(|(key, reason)| format!("{key} in the control store is not believed: {reason}")));
+        concerns.extend(
+            disbelieved.iter().map(|(key, reason)| format!("{key} in the control store is not believed: {reason}")),
+        );
         for peer in self.peers.all() {
             let (name, said) = (peer.name(), peer.said());
             match self.peers.state(name) {
@@ -95,9 +106,14 @@ impl Cluster {
                 _ => {
                     let apart = Duration::from_millis(said.clock_ahead_ms.unsigned_abs());
                     if apart > CLOCK_WARNING {
-                        concerns.push(format!("the clock of node {name} is {} s apart from this one's", apart.as_secs()));
+                        concerns
+                            .push(format!("the clock of node {name} is {} s apart from this one's", apart.as_secs()));
                     }
-                    concerns.extend(said.trouble.filter(|_| said.greeting.is_some()).map(|trouble| format!("node {name}: {trouble}")));
+                    concerns.extend(
+                        said.trouble
+                            .filter(|_| said.greeting.is_some())
+                            .map(|trouble| format!("node {name}: {trouble}")),
+                    );
                 }
             }
         }

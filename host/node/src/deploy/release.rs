@@ -100,8 +100,7 @@ impl Node {
             created_at_ms: millis(SystemTime::now()),
         };
         let node = self.clone();
-        let committed =
-            blocking(move || node.store.commit(&new).map_err(|error| commit_problem(&error))).await??;
+        let committed = blocking(move || node.store.commit(&new).map_err(|error| commit_problem(&error))).await??;
         let log = self.logs().of(id);
         self.swap(id, &committed, release.bundle, manifest, prepared, &log);
         drop(permit);

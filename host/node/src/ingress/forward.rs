@@ -111,7 +111,9 @@ impl Errand<'_> {
             let Some(taken) = body.take() else { break };
             let left = self.deadline.saturating_duration_since(Instant::now());
             let mut outgoing = Request::from_parts(parts.clone(), taken);
-            outgoing.headers_mut().insert(DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+            outgoing
+                .headers_mut()
+                .insert(DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
             let sent = tokio::time::timeout_at(self.deadline.into(), peer.client.send(outgoing)).await;
             match sent {
                 Err(_) => return Err(self.late(Some(peer.name()))),
@@ -173,7 +175,10 @@ impl Errand<'_> {
             (Some(node), Effects::Unsafe) => format!("; {node} may have run it"),
             _ => String::new(),
         };
-        let detail = format!("{} did not answer before its deadline{may}; send less, or raise `deadline` under [limits]", self.id);
+        let detail = format!(
+            "{} did not answer before its deadline{may}; send less, or raise `deadline` under [limits]",
+            self.id
+        );
         Box::new((Problem::new(ProblemType::Deadline, detail.clone()), Outcome::Deadline, detail))
     }
 
@@ -194,11 +199,18 @@ impl Errand<'_> {
             && left_out.len() == troubles.len();
         let own = &cluster.identity().node;
         let (kind, detail) = match (by_residency, self.owner) {
-            (true, _) => (ProblemType::Residency, format!("{} does not run on {own}, and its data may not leave: {against}", self.id)),
-            (false, Some(owner)) => {
-                (ProblemType::OwnerUnreachable, format!("the data of {} is on {owner}, which cannot be reached: {against}", self.id))
-            }
-            (false, None) => (ProblemType::NoNode, format!("{} does not run on {own}, and no other node can take the call: {against}", self.id)),
+            (true, _) => (
+                ProblemType::Residency,
+                format!("{} does not run on {own}, and its data may not leave: {against}", self.id),
+            ),
+            (false, Some(owner)) => (
+                ProblemType::OwnerUnreachable,
+                format!("the data of {} is on {owner}, which cannot be reached: {against}", self.id),
+            ),
+            (false, None) => (
+                ProblemType::NoNode,
+                format!("{} does not run on {own}, and no other node can take the call: {against}", self.id),
+            ),
         };
         refused(kind, detail)
     }

@@ -44,7 +44,21 @@ impl Record {
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
         let (permit, ended) = (None, false);
-        Self { function, revision, metrics, logs, invocation, arrived, what, body_bytes, here, queued, status, permit, ended }
+        Self {
+            function,
+            revision,
+            metrics,
+            logs,
+            invocation,
+            arrived,
+            what,
+            body_bytes,
+            here,
+            queued,
+            status,
+            permit,
+            ended,
+        }
     }
 
     /// Hands the record to the response's body: the invocation ends when the body does.

@@ -13,9 +13,9 @@ use spillway_runtime::{Body, Fault, Invocation, InvocationId};
 use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
 
 use super::body::Limited;
-use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
 use super::forward::Errand;
 use super::record::Record;
+use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
 use crate::node::{Node, Target};
 use crate::peers::wire::{INVOCATION, Journey};
 use crate::revision::{Refusal, Revision};
@@ -94,7 +94,8 @@ impl Node {
             Err(problem) => return problem_response(&problem),
         };
         // One name on all nodes, so that their logs can be read together.
-        let named = journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
+        let named =
+            journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
         let invocation = Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + patience));
         if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.orders().draining) {
             let own = revision.manifest.capabilities.keyvalue.is_empty();

@@ -17,17 +17,23 @@ use spillway_types::{Digest, FunctionId, NodeIdentity, Problem, ProblemType};
 use super::wire::{
     BLOBS, BUNDLE, CAPACITY, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, Journey, NODE, ORDERS, ORIGIN, Order,
 };
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NodeRecord};
 use crate::deploy::{blocking, host_problem};
 use crate::ingress::problem_response;
 use crate::node::Node;
 
+/// A record is some names and addresses.
+const RECORD_BYTES_MAX: usize = 16 << 10;
 /// Orders are one word.
 const ORDER_BYTES_MAX: usize = 1024;
 
 impl Node {
     /// Answers a request of a peer.
-    pub(super) async fn answer_peer(self: &Arc<Self>, sender: NodeIdentity, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer_peer(
+        self: &Arc<Self>,
+        sender: NodeIdentity,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let answered = match &self.cluster {
             // Revoking a peer is removing it from the cluster's authority; a certificate of another cluster got no TLS.
             Some(cluster) if request.headers().contains_key(FUNCTION) => {
@@ -52,13 +58,21 @@ impl Node {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         match (request.method(), request.uri().path()) {
-            (&Method::GET, GREETING) => Ok(json(&self.greeting(cluster))),
+            (&Method::POST, GREETING) => {
+                let bytes = read(request, RECORD_BYTES_MAX).await?;
+                // A node may say where it is, and nothing of others. One of another version is answered all the same.
+                match NodeRecord::read(&bytes) {
+                    Ok(record) if record.identity == *sender => cluster.meet(record).await,
+                    Ok(record) => tracing::warn!(%sender, about = %record.identity, "a peer spoke for another"),
+                    Err(reason) => tracing::debug!(%sender, reason, "a peer's record was not read"),
+                }
+                Ok(json(&self.greeting(cluster)))
+            }
             (&Method::GET, CAPACITY) => Ok(json(&self.capacity(Some(cluster)))),
             (&Method::GET, FUNCTIONS) => Ok(json(&self.peer_functions())),
             (&Method::GET, path) if path.starts_with(BLOBS) => self.answer_blob(&path[BLOBS.len()..]).await,
             (&Method::POST, ORDERS) => {
-                let body = Limited::new(request.into_body(), ORDER_BYTES_MAX).collect().await;
-                let bytes = body.map_err(|error| Problem::new(ProblemType::BadRequest, error.to_string()))?.to_bytes();
+                let bytes = read(request, ORDER_BYTES_MAX).await?;
                 let order: Order = serde_json::from_slice(&bytes)
                     .map_err(|error| Problem::new(ProblemType::BadRequest, format!("not an order: {error}")))?;
                 tracing::info!(?order, from = %sender.node, "an order came from a peer");
@@ -66,7 +80,8 @@ impl Node {
                 Ok(json(&order))
             }
             (method, path) => {
-                let detail = format!("nodes of this version do not answer {method} {path}; run the same spillway on both");
+                let detail =
+                    format!("nodes of this version do not answer {method} {path}; run the same spillway on both");
                 Err(Problem::new(ProblemType::NotFound, detail))
             }
         }
@@ -101,16 +116,19 @@ impl Node {
         let origin: NodeIdentity = take(headers, ORIGIN)?;
         let hops: u32 = take(headers, HOPS)?;
         if hops > HOPS_MAX || origin == *cluster.identity() {
-            let detail = format!("the call of {id} has been sent {hops} times and came to {} again", cluster.identity().node);
+            let detail =
+                format!("the call of {id} has been sent {hops} times and came to {} again", cluster.identity().node);
             return Err(Problem::new(ProblemType::Loop, detail));
         }
         // On its first way a call comes from where it was taken; only a peer that passes it on names another origin.
         if hops == 1 && origin != sender {
-            let detail = format!("{} says that the call of {id} was taken by {}; it may send its own", sender.node, origin.node);
+            let detail =
+                format!("{} says that the call of {id} was taken by {}; it may send its own", sender.node, origin.node);
             return Err(Problem::new(ProblemType::NotHere, detail));
         }
         if !cluster.peers().knows(&sender) {
-            let detail = format!("{} is not a node of this cluster yet, by what {} knows", sender.node, cluster.identity().node);
+            let detail =
+                format!("{} is not a node of this cluster yet, by what {} knows", sender.node, cluster.identity().node);
             return Err(Problem::new(ProblemType::NotHere, detail));
         }
         let revision = self.serving(&id).filter(|revision| revision.bundle == bundle).ok_or_else(|| {
@@ -139,6 +157,12 @@ fn take<T: std::str::FromStr>(headers: &mut HeaderMap, name: http::HeaderName) -
     let value = headers.remove(&name);
     let parsed = value.as_ref().and_then(|value| value.to_str().ok()?.parse().ok());
     parsed.ok_or_else(|| Problem::new(ProblemType::BadRequest, format!("a sent call lacks a valid `{name}`")))
+}
+
+/// The body of a question, which is short.
+async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), most).collect().await;
+    Ok(body.map_err(|error| Problem::new(ProblemType::BadRequest, error.to_string()))?.to_bytes())
 }
 
 fn json(value: &impl Serialize) -> Response<Body> {

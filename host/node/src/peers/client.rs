@@ -121,7 +121,8 @@ impl PeerClient {
         let bytes = bytes.collect().await.map_err(|error| self.broken(error))?.to_bytes();
         if !status.is_success() {
             let problem = serde_json::from_slice::<spillway_types::Problem>(&bytes);
-            let detail = problem.map_or_else(|_| String::from_utf8_lossy(&bytes).into_owned(), |problem| problem.detail);
+            let detail =
+                problem.map_or_else(|_| String::from_utf8_lossy(&bytes).into_owned(), |problem| problem.detail);
             return Err(ClientError::Refused { peer: self.name(), status: status.as_u16(), detail });
         }
         serde_json::from_slice(&bytes).map_err(|error| self.broken(error))

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use spillway_placement::liveness::{Config, Probe};
 use spillway_placement::Capacity;
+use spillway_placement::liveness::{Config, Probe};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::table::{Peer, Peers};
 use super::wire::{CAPACITY, GREETING, Greeting, WIRE_FORMAT};
+use crate::cluster::NodeRecord;
 use crate::deploy::millis;
 
 /// How old a peer's capacity may be while nothing changes there but its load.
 const CAPACITY_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Probes until told to stop.
-pub(crate) async fn probe(peers: Arc<Peers>, stop: CancellationToken) {
+/// Probes until told to stop. Who is asked learns from `own` where the asker is: so two nodes find each other again though
+/// the control store is gone and one of them has moved.
+pub(crate) async fn probe(peers: Arc<Peers>, own: NodeRecord, stop: CancellationToken) {
+    let own = Arc::new(own);
     let probes = TaskTracker::new();
     let tick = Config::default().tick();
     loop {
@@ -32,10 +35,10 @@ pub(crate) async fn probe(peers: Arc<Peers>, stop: CancellationToken) {
         });
         for probe in due {
             let Some(peer) = peers.get(&probe.peer) else { continue };
-            let (peers, stop) = (peers.clone(), stop.clone());
+            let (peers, own, stop) = (peers.clone(), own.clone(), stop.clone());
             probes.spawn(async move {
                 tokio::select! {
-                    () = ask(&peers, &peer, probe) => {}
+                    () = ask(&peers, &peer, &own, probe) => {}
                     () = stop.cancelled() => {}
                 }
             });
@@ -45,10 +48,10 @@ pub(crate) async fn probe(peers: Arc<Peers>, stop: CancellationToken) {
     probes.wait().await;
 }
 
-async fn ask(peers: &Peers, peer: &Arc<Peer>, probe: Probe) {
+async fn ask(peers: &Peers, peer: &Arc<Peer>, own: &NodeRecord, probe: Probe) {
     let timeout = Config::default().timeout;
     let (asked, asked_at) = (Instant::now(), SystemTime::now());
-    let answered = match tokio::time::timeout(timeout, peer.client.get::<Greeting>(GREETING)).await {
+    let answered = match tokio::time::timeout(timeout, peer.client.post::<Greeting>(GREETING, own)).await {
         Ok(answered) => answered.map_err(|error| error.to_string()),
         Err(_) => {
             // A connection that is silent for this long is worth no second question.
@@ -88,7 +91,8 @@ async fn hear(peer: &Arc<Peer>, greeting: Greeting) {
         });
         return;
     }
-    let news = before.greeting.as_ref().is_none_or(|old| old.changes != greeting.changes || old.folder != greeting.folder);
+    let news =
+        before.greeting.as_ref().is_none_or(|old| old.changes != greeting.changes || old.folder != greeting.folder);
     if !news && before.measured.is_some_and(|measured| measured.elapsed() < CAPACITY_AGE_MAX) {
         peer.note(|said| (said.greeting, said.trouble) = (Some(greeting), None));
         return;
