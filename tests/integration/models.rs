@@ -114,7 +114,7 @@ async fn shapes_and_constants_that_do_not_fit_are_refused_as_at_deployment() {
     let path = file("dense").display().to_string();
     for (option, value, part) in [
         ("--shape", "y=1,3", "`shapes` names `y`, but the model has no such input; its inputs are `x`"),
-        ("--shape", "x=1,2,3", "input `x` has 2 axes in the model, but `shapes` gives 3"),
+        ("--shape", "x=4", "input `x` has 2 axes in the model, but `shapes` gives 1"),
         ("--constant", "x=true", "input `x` has free axes; fix them under `shapes` as well"),
     ] {
         let refused = node.cli(&["models", "add", &path, option, value]).await;
