@@ -33,7 +33,8 @@ async fn names_of_megabytes_are_refused_in_few_words() {
         refused(&deploy(&node, onnx::model(&nodes, "n", &[])).await, &["1000000 bytes, more than 4096"]);
     }
     // Each name is short enough, and all together are not.
-    let distinct = |index: usize| onnx::node(&format!("{}{index}", "N".repeat(2000)), "", &["x"], &[&format!("v{index}")]);
+    let distinct =
+        |index: usize| onnx::node(&format!("{}{index}", "N".repeat(2000)), "", &["x"], &[&format!("v{index}")]);
     let nodes: Vec<_> = (0..2000).map(distinct).chain([onnx::node("Neg", "", &["x"], &["y"])]).collect();
     refused(&deploy(&node, onnx::model(&nodes, "n", &[])).await, &["`NNN", " and 1990 more"]);
     serving::untouched(&node).await;

@@ -112,7 +112,10 @@ impl Blobs {
     /// The blob is missing or cannot be read.
     pub fn size(&self, digest: &Digest) -> Result<u64, BlobError> {
         let path = self.path(digest);
-        open_own(&path).and_then(|file| file.metadata()).map(|file| file.len()).map_err(|error| missing_or_fault(digest, &path, error))
+        open_own(&path)
+            .and_then(|file| file.metadata())
+            .map(|file| file.len())
+            .map_err(|error| missing_or_fault(digest, &path, error))
     }
 
     /// Where the blob is, or would be.

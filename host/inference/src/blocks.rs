@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn blocks_follow_each_other_row_by_row_and_leave_nothing_out() {
-        for shape in [&[][..], &[1], &[5], &[BLOCK], &[BLOCK + 1], &[3, 2 * BLOCK + 5], &[2, 3, 100_000], &[300_000, 3]] {
+        for shape in [&[][..], &[1], &[5], &[BLOCK], &[BLOCK + 1], &[3, 2 * BLOCK + 5], &[2, 3, 100_000], &[300_000, 3]]
+        {
             let layout = Layout::row_major(shape);
             let mut next = 0;
             for block in Blocks::of(shape) {

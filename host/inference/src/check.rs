@@ -97,9 +97,7 @@ pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut o
     // A model may take long and be good. Between two graph nodes a run can be stopped; what is left is for the one that
     // it is stopped after.
     let stop = || started.elapsed() > limits.time / 2;
-    let loading = || {
-        contain(|| run_once(engine.load(file, &specialization)?.as_ref(), &stop, limits.memory_bytes / 2))
-    };
+    let loading = || contain(|| run_once(engine.load(file, &specialization)?.as_ref(), &stop, limits.memory_bytes / 2));
     let outcome = thread::scope(|scope| {
         let loader = thread::Builder::new().stack_size(STACK_BYTES / 2).spawn_scoped(scope, loading)?;
         loader.join().map_err(|_| io::Error::other("the loader's panic was not contained"))

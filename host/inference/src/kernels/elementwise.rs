@@ -39,9 +39,13 @@ pub(super) fn cast(dtype: DType, inputs: &[Tensor]) -> Result<Plan, RunError> {
     if input.dtype() == dtype {
         return Ok(Plan::view(check.0, input));
     }
-    Ok(Plan::compute(check.0, dtype, input.shape().to_vec(), CAST_NANOSECONDS, move |stop| {
-        with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, stop, <T as Cast<U>>::cast)))
-    }))
+    Ok(Plan::compute(
+        check.0,
+        dtype,
+        input.shape().to_vec(),
+        CAST_NANOSECONDS,
+        move |stop| with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, stop, <T as Cast<U>>::cast))),
+    ))
 }
 
 pub(super) fn linear(LinearOptions { alpha, beta }: LinearOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {

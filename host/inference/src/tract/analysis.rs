@@ -11,8 +11,8 @@ use tract_onnx::tract_core::internal::{OutletId, TractErrorContext};
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceNode};
 
-use super::lengths;
 use super::budget::{Budget, byte_length, place};
+use super::lengths;
 
 /// Refines the facts of `model` until nothing changes.
 ///
@@ -42,12 +42,7 @@ pub(super) fn analyse(model: &mut InferenceModel, budget: &Budget) -> TractResul
 }
 
 /// One step: what the node's rules tell about the facts around it. Returns those that changed.
-fn refine(
-    model: &mut InferenceModel,
-    id: usize,
-    budget: &Budget,
-    known_bytes: &mut u64,
-) -> TractResult<Vec<OutletId>> {
+fn refine(model: &mut InferenceModel, id: usize, budget: &Budget, known_bytes: &mut u64) -> TractResult<Vec<OutletId>> {
     let node = model.node(id);
     let observed_outlets = node.op.observe_outlets(model, node)?;
     let input_outlets = node.inputs.clone();

@@ -28,12 +28,7 @@ pub(super) fn optimise(mut model: TypedModel, budget: &Budget) -> TractResult<Ty
 }
 
 /// Every pass in turn, again and again, until none changes anything.
-fn apply(
-    optimizer: &Optimizer,
-    model: &mut TypedModel,
-    budget: &Budget,
-    constants: &mut Constants,
-) -> TractResult<()> {
+fn apply(optimizer: &Optimizer, model: &mut TypedModel, budget: &Budget, constants: &mut Constants) -> TractResult<()> {
     let _proofs = model.symbols.proof_cache_session();
     let mut session = optimizer.session();
     let mut seen = HashSet::new();

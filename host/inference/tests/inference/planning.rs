@@ -54,11 +54,9 @@ fn what_a_length_asks_for_in_many_places_is_counted_together() {
 
 #[test]
 fn a_model_that_cannot_be_planned_is_refused_with_the_operator_and_its_node() {
-    for (name, operator, node) in [
-        ("mismatch", "MatMul", "product"),
-        ("split_by_input", "Split", "cut"),
-        ("pad_wrap", "Pad", "around"),
-    ] {
+    for (name, operator, node) in
+        [("mismatch", "MatMul", "product"), ("split_by_input", "Split", "cut"), ("pad_wrap", "Pad", "around")]
+    {
         match load(name, u64::MAX).err() {
             Some(LoadError::Unsupported(text)) => {
                 assert!(text.contains(operator) && text.contains(node), "{name}: {text}");
@@ -74,7 +72,10 @@ fn a_length_beyond_32_bits_is_refused_with_the_operator_and_its_node() {
     for name in ["constant_output", "constant_typed", "constant_untyped", "expand_long", "tile_long", "reshape_long"] {
         match load(name, u64::MAX).err() {
             Some(LoadError::Unsupported(text)) => {
-                assert!(text.contains("(node `huge`)") && text.contains("the number 8589934592 to 32 bits"), "{name}: {text}");
+                assert!(
+                    text.contains("(node `huge`)") && text.contains("the number 8589934592 to 32 bits"),
+                    "{name}: {text}"
+                );
             }
             other => panic!("{name}: {other:?}"),
         }
