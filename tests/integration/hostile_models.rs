@@ -66,6 +66,9 @@ async fn files_that_lie_or_point_elsewhere_are_refused_with_the_name_of_what_is_
         ("hostile/long_name.onnx", "20000 bytes"),
         ("hostile/twice.onnx", "`y` is computed twice"),
         ("hostile/cycle.onnx", "Loop detected"),
+        // The child runs out of stack.
+        ("hostile/deep_length.onnx", "nested too deeply"),
+        ("hostile/constant_output.onnx", "operator `ConstantOfShape` (node `huge`)"),
         ("exotic.onnx", "`com.example.Frobnicate`"),
         ("tflite/exotic.tflite", "`com.example.Frobnicate (custom)`"),
         ("tflite/sharp.tflite", "operator `SOFTMAX` that computes `y`"),

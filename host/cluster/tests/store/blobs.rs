@@ -106,7 +106,8 @@ fn a_blob_that_has_become_a_link_or_no_file_is_not_opened_renewed_or_measured() 
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().join("secret");
     let now = fs::metadata(outside.path()).unwrap().modified().unwrap();
-    let places: [(&str, fn(&Path, &Path)); 3] = [
+    type Put = fn(&Path, &Path);
+    let places: [(&str, Put); 3] = [
         ("symbolic", |secret, path| std::os::unix::fs::symlink(secret, path).unwrap()),
         ("hard", |secret, path| fs::hard_link(secret, path).unwrap()),
         ("folder", |_, path| fs::create_dir(path).unwrap()),

@@ -13,7 +13,7 @@ use crate::{DType, RunError, Tensor, byte_length};
 /// One element of the result.
 const NANOSECONDS: f64 = 0.15;
 /// One element raised to a power.
-const POWER_NANOSECONDS: f64 = 3.5;
+const POWER_NANOSECONDS: f64 = 4.4;
 
 pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
     use BinaryOperator as Is;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tract_onnx::prelude::{TVec, TractResult};
+use tract_onnx::prelude::{DatumType, TVec, TractResult};
 use tract_onnx::tract_core::internal::{OutletId, TractErrorContext};
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceNode};
@@ -66,6 +66,13 @@ fn refine(model: &mut InferenceModel, id: usize, budget: &Budget, known_bytes: &
         budget.check_bytes(bytes, || place_of(model.node(id)))?;
     }
     let inferred = model.node_mut(id).op.infer(refs(inputs), refs(outputs), refs(observed))?;
+    let becomes_length = inferred.1.first().is_some_and(|fact| fact.datum_type.concretize() == Some(DatumType::TDim));
+    if becomes_length
+        && model.node(id).op.name() == lengths::CAST
+        && let Some(numbers) = inputs.first().and_then(|input| input.value.concretize())
+    {
+        lengths::check(&numbers)?;
+    }
     let inferred = inferred.0.into_iter().chain(inferred.1).chain(inferred.2);
     let mut changed = Vec::new();
     for ((outlet, old), new) in outlets.into_iter().zip(&facts).zip(inferred) {

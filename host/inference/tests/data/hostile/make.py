@@ -134,8 +134,7 @@ for name, attributes in [("constant_typed", {"value": helper.make_tensor("v", F3
     save(name, [node("ConstantOfShape", ["s"], ["w"], name="huge", **attributes), *SUM], [ints("s", 1 << 33)])
 for operator, first in [("Expand", "one"), ("Tile", "one"), ("Reshape", "x")]:
     save(f"{operator.lower()}_long", [node(operator, [first, "s"], ["y"], name="huge")], [ints("s", 1 << 33), *([ONE] if first == "one" else [])])
-# A length that only the run knows.
-save("reshape_computed", [node("Reshape", ["x", "s"], ["y"], name="huge")], inputs=[value("x", F32, [1]), value("s", I64, [1])])
+save("cast_long", [node("Cast", ["x"], ["y"], name="whole", to=I64)], inputs=[value("x", TensorProto.DOUBLE, [1])], outputs=[value("y", I64, [1])])
 save("constant_default", [node("ConstantOfShape", ["s"], ["y"])], [ints("s", 2)])
 save("constant_output", [node("ConstantOfShape", ["s"], ["y"], name="huge")], [ints("s", 1 << 33)])
 # --- what tract reads, but cannot plan, or plans and cannot run ---
