@@ -61,9 +61,9 @@ fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
 fn fact_bytes(fact: &TypedFact, symbols: &SymbolValues) -> Option<u64> {
     let number = |length: &TDim| u64::try_from(length.eval(symbols).as_i64()?).ok();
     let elements = fact.shape.iter().try_fold(1_u64, |elements, axis| Some(elements.saturating_mul(number(axis)?)))?;
-    let buffers = fact.exotic_fact.iter().flat_map(|exotic| exotic.buffer_sizes());
-    let size = buffers
-        .fold(Some(fact.datum_type.size_of() as u64), |size, buffer| Some(size?.saturating_add(number(&buffer)?)))?;
+    let mut buffers = fact.exotic_fact.iter().flat_map(|exotic| exotic.buffer_sizes());
+    let own = fact.datum_type.size_of() as u64;
+    let size = buffers.try_fold(own, |size, buffer| Some(size.saturating_add(number(&buffer)?)))?;
     Some(elements.saturating_mul(size))
 }
 
