@@ -20,7 +20,7 @@ pub fn model(nodes: &[Vec<u8>], length: &str, more: &[Vec<u8>]) -> Vec<u8> {
     graph.extend(field(11, &value("x", 1, length)));
     graph.extend(field(12, &value("y", 1, length)));
     let operators = [field(1, b""), vec![2 << 3, 17]].concat();
-    [vec![vec![1 << 3, 8], field(7, &graph), field(8, &operators)].concat(), more.concat()].concat()
+    [[vec![1 << 3, 8], field(7, &graph), field(8, &operators)].concat(), more.concat()].concat()
 }
 
 /// One field of protobuf whose data has a length ("Encoding", wire type 2).

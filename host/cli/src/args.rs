@@ -48,7 +48,7 @@ pub(crate) struct Global {
 /// The subcommands, in the order in which a newcomer meets them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Up(up::Up),
+    Up(Box<up::Up>),
     Build(build::Build),
     Deploy(deploy::Deploy),
     Invoke(invoke::Invoke),

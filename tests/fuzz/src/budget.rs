@@ -67,7 +67,7 @@ fn admits(bytes: usize) -> bool {
     let held = HELD.get().saturating_add_unsigned(bytes);
     let is_late = || {
         COUNT.set(COUNT.get().wrapping_add(1));
-        COUNT.get() % CLOCK_EVERY == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline)
+        COUNT.get().is_multiple_of(CLOCK_EVERY) && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline)
     };
     (held <= LIMIT.get() && !is_late()) || std::thread::panicking()
 }

@@ -15,7 +15,7 @@ pub(crate) const TABLES_BYTES: usize = 4 << 20;
 pub(crate) fn run(file: &[u8]) {
     // From the length, so that files stay files: seeds are pictures, and findings open in a viewer.
     let color = [ColorMode::Grayscale, ColorMode::Rgb, ColorMode::Bgr, ColorMode::Rgba][file.len() % 4];
-    let options = DecodeImageOptions { color, orient: file.len() / 4 % 2 == 0 };
+    let options = DecodeImageOptions { color, orient: (file.len() / 4).is_multiple_of(2) };
     let bytes = Tensor::from_bytes(DType::Uint8, &[file.len()], file).expect("bytes of any number are a tensor");
     let (checked, peak) = measure(|| Kernel::new(Operator::DecodeImage(options), vec![bytes]));
     assert!(peak <= HEADER_BYTES + 2 * file.len(), "the header of {} bytes took {peak}", file.len());

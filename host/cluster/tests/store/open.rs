@@ -99,7 +99,7 @@ fn a_model_added_by_the_second_version_stays_and_is_not_described_yet() {
         inputs: vec![],
         outputs: vec![],
     };
-    assert_eq!(store.models().unwrap(), [old.clone()]);
+    assert_eq!(store.models().unwrap(), std::slice::from_ref(&old));
     // Added again it is the same model, described.
     let new = ModelRecord { inputs: vec!["x: float32[]".to_owned()], ..old };
     store.add_model(&new).unwrap();

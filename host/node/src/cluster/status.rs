@@ -126,7 +126,7 @@ impl Cluster {
         ClusterStatus {
             identity: self.own.clone(),
             peer: self.record.peer.clone(),
-            control: self.link().trouble.map_or_else(|| "connected".to_owned(), |trouble| trouble),
+            control: self.link().trouble.unwrap_or_else(|| "connected".to_owned()),
             durability: self.durability.read().unwrap_or_else(PoisonError::into_inner).to_string(),
             cordoned: orders.cordoned,
             draining: orders.draining,
