@@ -159,10 +159,15 @@ fn explain(error: &TractError) -> String {
     }
 }
 
-/// Names for a message: a file may have any number of them.
+/// Names for a message: a file may have any number of them, of any length.
 fn listed(names: &BTreeSet<String>) -> String {
     const MOST: usize = 10;
-    let first = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    const LONGEST: usize = 100;
+    let cut = |name: &String| match name.char_indices().nth(LONGEST) {
+        None => name.clone(),
+        Some((end, _)) => format!("{}…", &name[..end]),
+    };
+    let first = names.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MOST) {
         0 => first,
         rest => format!("{first} and {rest} more"),
