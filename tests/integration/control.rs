@@ -182,3 +182,41 @@ async fn invoke_calls_a_function_by_name_and_says_by_exit_code_how_it_went() {
     assert_eq!(ran.code, 3, "{ran:#?}");
     assert!(ran.stderr.contains(url.trim_start_matches("http://")) && ran.stderr.contains("spillway up"), "{ran:#?}");
 }
+
+/// The public half of the key of RFC 8410, section 10.3, and its id.
+const PUBLIC_KEY: &str = "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+const KEY_ID: &str = "e744c0791320c328";
+
+#[tokio::test]
+async fn a_trusted_key_is_listed_after_a_restart_and_a_revoked_one_stays_revoked() {
+    let folder = tempfile::tempdir().expect("tests may write temporary files");
+    let node = Node::builder().data(folder.path()).start().await;
+    assert_eq!(node.cli(&["key", "ls", "--json"]).await.json(), json!([]));
+    let trusted = node.cli(&["key", "trust", PUBLIC_KEY, "--name", "ada", "--json"]).await.json();
+    assert_eq!((&trusted["id"], &trusted["name"]), (&json!(KEY_ID), &json!("ada")), "{trusted:#}");
+    assert_eq!(node.cli(&["key", "ls", "--json"]).await.json(), json!([trusted]));
+    let revoked = node.cli(&["key", "revoke", KEY_ID, "--json"]).await.json();
+    assert!(revoked["revoked_at"].is_string(), "{revoked:#}");
+    node.kill();
+    let node = Node::builder().data(folder.path()).start().await;
+    assert_eq!(node.cli(&["key", "ls", "--json"]).await.json(), json!([revoked]));
+    let ran = node.cli(&["key", "trust", PUBLIC_KEY]).await;
+    assert_eq!(ran.code, 4, "{ran:#?}");
+    assert!(ran.stderr.contains(KEY_ID) && ran.stderr.contains("spillway key new"), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_not_trusted_and_what_was_never_trusted_not_revoked() {
+    let node = Node::start().await;
+    let post = |path: &str, body| node.api(Method::POST, path).json(&body);
+    let weak = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for body in [json!({ "key": "ed25519:AAAA" }), json!({ "key": weak }), json!({}), json!({ "key": 1 })] {
+        Node::send(post("/keys", body)).await.problem(ProblemType::BadRequest, &["ed25519:"]);
+    }
+    let long = json!({ "key": PUBLIC_KEY, "name": "two\nlines" });
+    Node::send(post("/keys", long)).await.problem(ProblemType::BadRequest, &["control characters"]);
+    let unknown = node.api(Method::POST, &format!("/keys/{KEY_ID}/revoke"));
+    Node::send(unknown).await.problem(ProblemType::NotFound, &[KEY_ID, "spillway key ls"]);
+    Node::send(node.api(Method::POST, "/keys/ada/revoke")).await.problem(ProblemType::BadRequest, &["hexadecimal"]);
+    assert_eq!(node.cli(&["key", "ls", "--json"]).await.json(), json!([]));
+}

@@ -12,7 +12,7 @@ fn file(path: &str) -> Vec<u8> {
     std::fs::read(folder.join(path)).expect("the inference crate's tests have it")
 }
 
-async fn deploy(node: &Node, model: Vec<u8>) -> spillway_tests::Answer {
+pub(crate) async fn deploy(node: &Node, model: Vec<u8>) -> spillway_tests::Answer {
     let digest = Digest::of(&model);
     let uploaded = node.api(reqwest::Method::PUT, &format!("/blobs/{digest}")).body(model);
     assert_eq!(Node::send(uploaded).await.status, 201);
@@ -25,7 +25,7 @@ async fn deploy(node: &Node, model: Vec<u8>) -> spillway_tests::Answer {
 }
 
 /// A node with limits low enough to meet, on which `hello` serves.
-async fn node() -> Node {
+pub(crate) async fn node() -> Node {
     let limits = ["--model-check-memory", "256MiB", "--model-check-time", "20s"];
     let node = Node::builder().args(&limits).start().await;
     node.deploy("hello").await;
@@ -66,9 +66,15 @@ async fn files_that_lie_or_point_elsewhere_are_refused_with_the_name_of_what_is_
         ("hostile/long_name.onnx", "20000 bytes"),
         ("hostile/twice.onnx", "`y` is computed twice"),
         ("hostile/cycle.onnx", "Loop detected"),
+        // The child runs out of stack.
+        ("hostile/deep_length.onnx", "nested too deeply"),
+        ("hostile/constant_output.onnx", "operator `ConstantOfShape` (node `huge`)"),
         ("exotic.onnx", "`com.example.Frobnicate`"),
         ("tflite/exotic.tflite", "`com.example.Frobnicate (custom)`"),
         ("tflite/sharp.tflite", "operator `SOFTMAX` that computes `y`"),
+        // What the engine reads, but cannot plan, or plans and cannot run.
+        ("hostile/mismatch.onnx", "operator `MatMul` (node `product`)"),
+        ("hostile/erf_double.onnx", "operator `Erf` (node `bell`)"),
     ] {
         let answer = deploy(&node, file(name)).await;
         let problem = answer.problem(ProblemType::InvalidModel, &["\"scorer\"", words]);
@@ -106,6 +112,12 @@ async fn a_model_is_checked_once_and_after_a_restart_not_again() {
     }
     let node = Node::builder().data(folder.path()).start().await;
     assert_eq!(checks(&node), 1);
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_the_inputs_of_its_check_is_deployed_all_the_same() {
+    // Divides whole numbers by its input, which the check fills with zeros first.
+    assert_eq!(deploy(&node().await, file("hostile/divide.onnx")).await.status, 201);
 }
 
 #[tokio::test]

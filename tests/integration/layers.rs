@@ -8,22 +8,33 @@ use spillway_tests::workspace;
 /// Our crates, lowest first, and what of ours each may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("spillway-types", &[]),
+    ("spillway-trust", &["spillway-types"]),
     ("spillway-inference", &["spillway-types"]),
     ("spillway-placement", &["spillway-types"]),
     ("spillway-runtime", &["spillway-types", "spillway-inference"]),
-    ("spillway-cluster", &["spillway-types"]),
+    // The tests' own harness starts its server of NATS.
+    ("spillway-cluster", &["spillway-tests", "spillway-types", "spillway-trust"]),
     (
         "spillway-node",
-        &["spillway-types", "spillway-inference", "spillway-placement", "spillway-runtime", "spillway-cluster"],
+        &[
+            "spillway-types",
+            "spillway-trust",
+            "spillway-inference",
+            "spillway-placement",
+            "spillway-runtime",
+            "spillway-cluster",
+        ],
     ),
-    // It reaches a node over HTTP only, except `up`, which starts one.
-    ("spillway-cli", &["spillway-types", "spillway-node"]),
+    // It reaches a node over HTTP only, except `up`, which starts one. It signs what it deploys.
+    ("spillway-cli", &["spillway-types", "spillway-trust", "spillway-node"]),
     ("xtask", &["spillway-types"]),
     ("spillway-macro", &[]),
     // Our own crates stand behind its feature `native`, and behind a dependency on itself for tests.
     ("spillway-sdk", &["spillway-macro", "spillway-inference", "spillway-types", "spillway-sdk"]),
     // From outside: a test that links a host crate tests what no user has.
     ("spillway-tests", &["spillway-types"]),
+    // From inside: what it feeds with bytes is these two crates' public face.
+    ("spillway-fuzz", &["spillway-types", "spillway-inference"]),
     // Beside Spillway from outside, the same work with its parts.
     ("spillway-bench", &["spillway-types", "spillway-inference", "spillway-sdk", "spillway-tests"]),
 ];

@@ -69,11 +69,69 @@ async fn an_added_model_is_listed_inspected_and_outlives_collection_and_restart_
     let node = Node::builder().data(folder.path()).start().await;
     let status = status(&node, "dense").await;
     assert_eq!((&status["label"], &status["loaded"]), (&"dense.onnx".into(), &false.into()), "{status:#}");
+    for what_is_known in ["engine", "inputs", "outputs"] {
+        assert_eq!(status[what_is_known], added[0][what_is_known], "{what_is_known} stays known: {status:#}");
+    }
+    assert!(status["inputs"].as_array().is_some_and(|inputs| !inputs.is_empty()), "{status:#}");
     let removed = node.cli(&["models", "rm", &digest("dense").short()]).await;
     assert_eq!(removed.code, 0, "{removed:#?}");
     assert_eq!(node.get("/models").await, serde_json::json!([]));
     age(&node);
     assert_eq!(node.cli(&["gc", "--json"]).await.json()["removed_blobs"], 1);
+}
+
+#[tokio::test]
+async fn an_unloaded_model_still_tells_its_inputs_and_outputs() {
+    let node = Node::start().await;
+    let added = add(&node, "dense").await;
+    let unload = format!("/models/{}/unload", digest("dense").short());
+    assert_eq!(Node::send(node.api(Method::POST, &unload)).await.status, 204);
+    let status = status(&node, "dense").await;
+    assert_eq!(status["loaded"], false, "{status:#}");
+    assert_eq!((&status["inputs"], &status["outputs"]), (&added[0]["inputs"], &added[0]["outputs"]));
+    assert_eq!(status["inputs"][0], "x: float32[?, 3]");
+    let listed = node.cli(&["models"]).await;
+    assert!(listed.stdout.contains("x: float32[?, 3]"), "{listed:#?}");
+}
+
+#[tokio::test]
+async fn a_model_is_added_with_shapes_and_constants_beside_the_same_file_without() {
+    let node = Node::start().await;
+    add(&node, "dense").await;
+    let file = file("dense").display().to_string();
+    let added = node.cli(&["models", "add", &file, "--shape", "x=5,3", "--json"]).await.json();
+    assert_eq!(added[0]["specialization"], serde_json::json!(["x: [5, 3]"]), "{added:#}");
+    assert_eq!(added[0]["inputs"], serde_json::json!(["x: float32[5, 3]"]), "{added:#}");
+    let models = node.get(&format!("/models/{}", digest("dense"))).await;
+    assert_eq!(models.as_array().map(Vec::len), Some(2), "{models:#}");
+    assert_eq!(node.cli(&["models", "rm", &digest("dense").short()]).await.code, 0);
+    assert_eq!(node.get("/models").await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn shapes_and_constants_that_do_not_fit_are_refused_as_at_deployment() {
+    let node = Node::start().await;
+    let path = file("dense").display().to_string();
+    for (option, value, part) in [
+        ("--shape", "y=1,3", "`shapes` names `y`, but the model has no such input; its inputs are `x`"),
+        ("--shape", "x=4", "input `x` has 2 axes in the model, but `shapes` gives 1"),
+        ("--constant", "x=true", "input `x` has free axes; fix them under `shapes` as well"),
+    ] {
+        let refused = node.cli(&["models", "add", &path, option, value]).await;
+        assert_eq!(refused.code, 4, "{refused:#?}");
+        assert!(refused.stderr.contains("`shapes` and `constants` do not fit the model: "), "{refused:#?}");
+        assert!(refused.stderr.contains(part), "{part}: {refused:#?}");
+    }
+    assert_eq!(node.get("/models").await, serde_json::json!([]));
+    for (body, part) in [
+        (r#"{"shapes": {"x": [0, 4]}}"#, "expected a nonzero u32"),
+        (r#"{"constants": {"x": "fast"}}"#, "a constant is a number of 64 bits, true or false"),
+    ] {
+        let mut body: Value = serde_json::from_str(body).expect("it is JSON");
+        body["digest"] = digest("dense").to_string().into();
+        let answer = Node::send(node.api(Method::POST, "/models").json(&body)).await;
+        answer.problem(ProblemType::BadRequest, &[part]);
+    }
 }
 
 #[tokio::test]

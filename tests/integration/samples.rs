@@ -1,4 +1,4 @@
-//! The sample `sniff` on a real model: right answers, one load of the model, and its time charged to whom it belongs.
+//! The samples on real models: right answers, one load of each model, and its time charged to whom it belongs.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -196,6 +196,40 @@ async fn ocr_loads_its_three_models_once_for_200_cold_calls() {
         assert_eq!(model["loads"], 1, "{model:#?}");
         assert!(model["runs"].as_u64().is_some_and(|runs| runs >= COLD_CALLS as u64), "{model:#?}");
     }
+}
+
+#[tokio::test]
+async fn speech_finds_the_segments_that_the_python_package_does() {
+    let node = Node::start().await;
+    let file = target().join("spillway/speech.wasm").display().to_string();
+    node.cli(&["deploy", &file, "--json"]).await.json();
+    let corpus = workspace().join("tests/data/speech");
+    // Written by reference.py, which lies beside them: positions of samples at 16 kHz, by query string.
+    let references = std::fs::read(corpus.join("references.json")).expect("the references are there");
+    let references: serde_json::Map<String, Value> = serde_json::from_slice(&references).expect("they are JSON");
+    let cases = references.iter().flat_map(|(name, reference)| {
+        let cases = reference["cases"].as_object().expect("cases by query");
+        cases.iter().map(move |(query, segments)| (name, &reference["rate"], query, segments))
+    });
+    let cases: Vec<_> = cases.collect();
+    assert!(cases.len() >= 100, "{} cases", cases.len());
+
+    // Several at once, so that calls of one sandbox each keep their own state between frames.
+    let answers = stream::iter(cases).map(async |(name, rate, query, segments)| {
+        let body = std::fs::read(corpus.join(name).with_extension("wav")).expect("each reference has its recording");
+        let answer = Node::send(node.request(Method::POST, &format!("/speech?{query}")).body(body)).await;
+        let found: Value = serde_json::from_str(&answer.ok()).expect("speech answers JSON");
+        let sample = |seconds: &Value| (seconds.as_f64().unwrap_or(f64::NAN) * 16_000.0).round() as i64;
+        let starts_and_ends = found["segments"].as_array().expect("segments are a list").iter();
+        let starts_and_ends: Vec<_> =
+            starts_and_ends.map(|segment| [sample(&segment["start"]), sample(&segment["end"])]).collect();
+        let is_right = serde_json::json!(starts_and_ends) == *segments && found["sample_rate"] == *rate;
+        (!is_right).then(|| format!("{name}?{query}: {found} instead of {segments}"))
+    });
+    let wrong: Vec<_> = answers.buffer_unordered(8).filter_map(async |wrong| wrong).collect().await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let models = node.get("/models").await;
+    assert_eq!((models[0]["loads"].as_u64(), models.as_array().map(Vec::len)), (Some(1), Some(1)), "{models:#?}");
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 //! | module | what |
 //! | --- | --- |
 //! | `start`, `node` | a node on free ports, which ends with the test |
+//! | `cluster`, `nats` | several nodes that share a control store, and its server |
 //! | `process` | how processes end and what they write |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
+//! | `onnx` | model files made by hand |
 //! | `metrics` | reads `/metrics` |
 //! | `wait` | waits for a condition, with a limit |
 //!
@@ -13,15 +15,20 @@
 
 mod answer;
 mod bundles;
+mod cluster;
 mod metrics;
+mod nats;
 mod node;
+pub mod onnx;
 mod process;
 mod start;
 mod wait;
 
 pub use answer::Answer;
 pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifest, workspace};
+pub use cluster::Cluster;
 pub use metrics::Metrics;
+pub use nats::NatsServer;
 pub use node::Node;
 pub use process::{Exit, Ran};
 pub use start::NodeBuilder;

@@ -62,6 +62,7 @@ impl Frame {
         check(width * height, self.size)?;
         let input = self.image.resize(width, height).await?.to_nchw(width).await?;
         let outputs = Model::open("detector").await?.run([("x", &input)]).await?;
+        drop(input);
         let map = ProbabilityMap::read(&outputs[0]).await?;
         let within = |Point { x, y }| Point::new(x.clamp(0.0, size.x - 1.0), y.clamp(0.0, size.y - 1.0));
         let boxes = TextBoxes::default().find(&map, size.x, size.y).into_iter();

@@ -11,6 +11,7 @@
 mod frame;
 mod reader;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use spillway_sdk::vision::{Image, Quad};
 use spillway_sdk::{Bytes, Error, HostErrorCode, Json, Result, StatusCode, function, log};
@@ -19,6 +20,10 @@ use frame::Frame;
 
 /// The score below which a line is dropped; this and all other settings are those of the package's `config.yaml`.
 const LEAST_SCORE: f64 = 0.5;
+
+/// How many lines are worked on at once. Each host call of theirs runs on one core of the node, and a line's tensors, some
+/// MiB, count until it is read: enough for the cores of a small node, and few enough for a page of a thousand lines.
+const LINES_AT_ONCE: usize = 4;
 
 /// The answer: lines as they are read, from top to bottom and from left to right.
 #[derive(Debug, Serialize)]
@@ -42,10 +47,8 @@ pub struct Line {
 pub async fn handle(file: Bytes) -> Result<Json<Page>> {
     let frame = Frame::of(decode(&file).await?).await?;
     let boxes = frame.find_lines().await?;
-    let mut crops = Vec::new();
-    for quad in &boxes {
-        crops.push(reader::upright(frame.crop(quad).await?).await?);
-    }
+    let crops = stream::iter(&boxes).map(async |quad| reader::upright(frame.crop(quad).await?).await);
+    let crops: Vec<_> = crops.buffered(LINES_AT_ONCE).try_collect().await?;
     let texts = reader::read_all(&crops).await?;
     let legible = boxes.iter().zip(texts).filter(|(_, (_, score))| *score >= LEAST_SCORE);
     let lines: Vec<_> = legible.map(|(quad, (text, score))| Line::new(text, score, frame.to_picture(*quad))).collect();

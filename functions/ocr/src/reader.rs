@@ -1,7 +1,10 @@
 //! From crops of lines to text.
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use spillway_sdk::vision::{Image, ctc_greedy};
-use spillway_sdk::{Model, Result, Tensor};
+use spillway_sdk::{Error, Model, Result, Tensor};
+
+use crate::LINES_AT_ONCE;
 
 /// What the recogniser can read, by label from 1 on; the last label after them is the space.
 ///
@@ -16,8 +19,8 @@ const CLASSIFIER_WIDTH: usize = 192;
 const LEAST_WIDTH: usize = 320;
 /// How sure the classifier has to be that a line stands on its head (`cls_thresh`).
 const UPSIDE_DOWN: f32 = 0.9;
-/// How many lines the package reads at once (`rec_batch_num`). We read them one by one, which takes tract no longer, but
-/// as wide as there, where the widest line of a batch rules: the zeros to the right of a line change its scores.
+/// How many lines the package reads at once (`rec_batch_num`). We give them to the model one by one, which takes tract no
+/// longer, but as wide as there, where the widest line of a batch rules: the zeros to the right of a line change its scores.
 const BATCH: usize = 6;
 
 /// The line the right way up.
@@ -33,14 +36,17 @@ pub(crate) async fn read_all(lines: &[Image]) -> Result<Vec<(String, f64)>> {
     let characters: Vec<_> = CHARACTERS.lines().collect();
     let mut by_ratio: Vec<_> = (0..lines.len()).collect();
     by_ratio.sort_by(|&a, &b| ratio(&lines[a]).total_cmp(&ratio(&lines[b])));
-    let mut texts = vec![(String::new(), 0.0); lines.len()];
-    for batch in by_ratio.chunks(BATCH) {
+    let widths = by_ratio.chunks(BATCH).flat_map(|batch| {
         let widest = batch.last().map_or(0.0, |&index| HEIGHT as f64 * ratio(&lines[index])) as usize;
-        for &index in batch {
-            texts[index] = read(&lines[index], widest.max(LEAST_WIDTH), &characters).await?;
-        }
-    }
-    Ok(texts)
+        batch.iter().map(move |&index| (index, widest.max(LEAST_WIDTH)))
+    });
+    let reads = stream::iter(widths).map(async |(index, width)| {
+        let text = read(&lines[index], width, &characters).await?;
+        Ok::<_, Error>((index, text))
+    });
+    let mut texts: Vec<_> = reads.buffer_unordered(LINES_AT_ONCE).try_collect().await?;
+    texts.sort_by_key(|(index, _)| *index);
+    Ok(texts.into_iter().map(|(_, text)| text).collect())
 }
 
 async fn read(line: &Image, width: usize, characters: &[&str]) -> Result<(String, f64)> {

@@ -29,9 +29,16 @@ impl Image {
             return Ok(Self { pixels: bgr });
         }
         let opacity = opacity.cast(DType::Float32).await?.linear(1.0 / 255.0, 0.0).await?;
-        // 255 + opacity * (color - 255), and half a level up, so that the cast rounds.
-        let darkness = bgr.cast(DType::Float32).await?.linear(1.0, -255.0).await?;
-        let on_white = darkness.mul(&opacity).await?.linear(1.0, 255.5).await?;
+        // 255 + opacity * (color - 255), and half a level up, so that the cast rounds. What is done with is dropped: four
+        // bytes for each level of a picture are most of what a call takes.
+        let levels = bgr.cast(DType::Float32).await?;
+        drop(bgr);
+        let darkness = levels.linear(1.0, -255.0).await?;
+        drop(levels);
+        let covered = darkness.mul(&opacity).await?;
+        drop((darkness, opacity));
+        let on_white = covered.linear(1.0, 255.5).await?;
+        drop(covered);
         Ok(Self { pixels: on_white.cast(DType::Uint8).await? })
     }
 
@@ -122,6 +129,7 @@ impl Image {
     pub async fn to_nchw(&self, width: usize) -> Result<Tensor, HostError> {
         let planes = self.pixels.transpose(&[2, 0, 1]).await?.cast(DType::Float32).await?;
         let normalized = planes.linear(2.0 / 255.0, -1.0).await?.reshape(&[1, 3, self.height(), self.width()]).await?;
+        drop(planes);
         let missing = width.saturating_sub(self.width());
         if missing == 0 {
             return Ok(normalized);

@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
-use crate::command::{build, check_model, deploy, gc, inspect, invoke, logs, ls, models, rm, rollback, up};
+use crate::command::{
+    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, rm, rollback, up,
+};
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
 #[derive(Debug, Parser)]
@@ -46,7 +48,7 @@ pub(crate) struct Global {
 /// The subcommands, in the order in which a newcomer meets them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Up(up::Up),
+    Up(Box<up::Up>),
     Build(build::Build),
     Deploy(deploy::Deploy),
     Invoke(invoke::Invoke),
@@ -56,6 +58,12 @@ pub(crate) enum Command {
     Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Models(models::Models),
+    Nodes(nodes::Nodes),
+    Drain(drain::Drain),
+    Cordon(drain::Cordon),
+    Uncordon(drain::Uncordon),
+    Key(key::Key),
+    Ca(ca::Ca),
     Gc(gc::Gc),
     #[command(hide = true)]
     CheckModel(check_model::CheckModel),

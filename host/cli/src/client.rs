@@ -9,6 +9,7 @@ use reqwest::header::CONTENT_LENGTH;
 use reqwest::redirect::Policy;
 use reqwest::{Body, Method, Request, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use spillway_types::api::NodeStatus;
 use spillway_types::{FunctionId, Problem, ProblemType};
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
@@ -62,6 +63,11 @@ impl Client {
             .extend(["api", "v1"])
             .extend(segments);
         self.authorized(self.http.request(method, url))
+    }
+
+    /// What the node says of itself.
+    pub(crate) async fn status(&self) -> anyhow::Result<NodeStatus> {
+        self.json(self.request(Method::GET, &["node"])).await
     }
 
     /// A request about one function.

@@ -6,6 +6,8 @@
 //! | `command` | one file per subcommand |
 //! | `build` | from a crate to a bundle: toolchain, cargo, models |
 //! | `client` | the control API over HTTP |
+//! | `home` | where the user's own files lie |
+//! | `signing` | deployments in a cluster, which are signed |
 //! | `failure` | what goes wrong, and the exit code for it |
 //! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
 
@@ -14,8 +16,10 @@ mod build;
 mod client;
 mod command;
 mod failure;
+mod home;
 mod output;
 mod progress;
+mod signing;
 
 use std::process::ExitCode;
 

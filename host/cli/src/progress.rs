@@ -15,10 +15,21 @@ pub(crate) fn bytes(label: impl Into<String>, total: u64) -> ProgressBar {
     bar
 }
 
+/// A wait of unknown length.
+pub(crate) fn waiting(label: impl Into<String>) -> ProgressBar {
+    let template = "{spinner} {msg} {elapsed}";
+    let bar = ProgressBar::new_spinner()
+        .with_style(ProgressStyle::with_template(template).expect("the template is a constant that a test reads"))
+        .with_message(label.into());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn bars_can_be_made() {
         super::bytes("upload", 10).inc(10);
+        super::waiting("compile").tick();
     }
 }

@@ -295,6 +295,15 @@ async fn adding_a_model_uploads_it_where_the_node_lacks_it_and_names_it_after_it
     let expected = json!({ "digest": digest.to_string(), "label": "m.onnx" });
     assert_eq!(serde_json::from_slice::<Value>(posted).unwrap(), expected);
 
+    let fixed = ["--shape", "x=1,576", "--shape", "s=", "--constant", "sr=16000", "--constant", "gain=0.5"];
+    let output = node.spillway(&[&["models", "add", file.to_str().unwrap()][..], &fixed].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let seen = node.seen();
+    let (_, posted) = seen.last().unwrap();
+    let posted = serde_json::from_slice::<Value>(posted).unwrap();
+    assert_eq!(posted["shapes"], json!({ "x": [1, 576], "s": [] }));
+    assert_eq!(posted["constants"], json!({ "sr": 16000, "gain": 0.5 }));
+
     let absent = node.spillway(&["models", "add", "/nonexistent/m.onnx"]).await;
     assert!(absent.status.code() == Some(1) && stderr(&absent).contains("/nonexistent/m.onnx"), "{absent:?}");
 }
@@ -315,4 +324,43 @@ async fn a_model_in_use_is_not_removed_and_the_command_says_who_uses_it() {
     let refused = node.spillway(&["models", "rm", "def"]).await;
     assert_eq!(refused.status.code(), Some(4));
     assert!(stderr(&refused).contains("default/sniff"), "{refused:?}");
+}
+
+const PUBLIC_KEY: &str = "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+const KEY_ID: &str = "e744c0791320c328";
+
+#[tokio::test]
+async fn keys_are_trusted_listed_and_revoked_by_id_or_by_themselves() {
+    let key = json!({
+        "id": KEY_ID, "key": PUBLIC_KEY, "name": "ada", "trusted_at": "2026-11-25T00:00:00Z",
+        "revoked_at": "2026-11-26T00:00:00Z",
+    });
+    let revoke = format!("POST /api/v1/keys/{KEY_ID}/revoke");
+    let node = FakeNode::start(&[
+        ("POST /api/v1/keys", 201, key.clone()),
+        ("GET /api/v1/keys", 200, json!([key])),
+        (&revoke, 200, key),
+    ])
+    .await;
+    let trusted = node.spillway(&["key", "trust", PUBLIC_KEY, "--name", "ada"]).await;
+    assert!(
+        trusted.status.success() && stdout(&trusted).contains(&format!("trusts key {KEY_ID} (ada)")),
+        "{trusted:?}"
+    );
+    let (_, posted) = node.seen().pop().unwrap();
+    let expected = json!({ "key": PUBLIC_KEY, "name": "ada" });
+    assert_eq!(serde_json::from_slice::<Value>(&posted).unwrap(), expected);
+
+    let listed = stdout(&node.spillway(&["key", "ls"]).await);
+    for part in [KEY_ID, PUBLIC_KEY, "ada", "2026-11-25T00:00:00Z", "2026-11-26T00:00:00Z"] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
+    for named in [KEY_ID, PUBLIC_KEY] {
+        let revoked = node.spillway(&["key", "revoke", named]).await;
+        assert!(
+            revoked.status.success() && stdout(&revoked).contains(&format!("no longer trusts key {KEY_ID}")),
+            "{revoked:?}"
+        );
+        assert_eq!(node.seen().pop().unwrap().0, revoke);
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustix::fs::OFlags;
 use spillway_types::{Digest, DigestHasher};
 use tempfile::NamedTempFile;
 
@@ -73,7 +74,11 @@ impl Blobs {
     /// The folder cannot be read.
     pub fn contains(&self, digest: &Digest) -> Result<bool, Fault> {
         let path = self.path(digest);
-        path.try_exists().map_err(Fault::file("look for", &path))
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Fault::file("look for", &path)(error)),
+        }
     }
 
     /// Whether the blob is there; if so, its grace period starts again at `now`.
@@ -85,7 +90,7 @@ impl Blobs {
     pub fn renew(&self, digest: &Digest, now: SystemTime) -> Result<bool, Fault> {
         let path = self.path(digest);
         let _publishing = lock(&self.shared.publishing);
-        match File::open(&path).and_then(|file| file.set_modified(now)) {
+        match open_own(&path).and_then(|file| file.set_modified(now)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Fault::file("renew", &path)(error)),
@@ -95,10 +100,10 @@ impl Blobs {
     /// Opens a blob for reading or mapping. An open blob stays readable when garbage collection removes its name.
     ///
     /// # Errors
-    /// The blob is missing or cannot be opened.
+    /// The blob is missing, cannot be opened, or is no plain file of the store's own: links lead out of it.
     pub fn open(&self, digest: &Digest) -> Result<File, BlobError> {
         let path = self.path(digest);
-        File::open(&path).map_err(|error| missing_or_fault(digest, &path, error))
+        open_own(&path).map_err(|error| missing_or_fault(digest, &path, error))
     }
 
     /// The length of a blob in bytes.
@@ -107,7 +112,10 @@ impl Blobs {
     /// The blob is missing or cannot be read.
     pub fn size(&self, digest: &Digest) -> Result<u64, BlobError> {
         let path = self.path(digest);
-        fs::metadata(&path).map(|file| file.len()).map_err(|error| missing_or_fault(digest, &path, error))
+        open_own(&path)
+            .and_then(|file| file.metadata())
+            .map(|file| file.len())
+            .map_err(|error| missing_or_fault(digest, &path, error))
     }
 
     /// Where the blob is, or would be.
@@ -217,6 +225,20 @@ impl BlobWriter {
         // Also for a blob that was there: whoever renamed it may have been killed, or may not have come to this line yet.
         sync_folder(folder)?;
         Ok((digest, bytes))
+    }
+}
+
+/// Follows no link, and opens no device, no pipe and no file of several names: what is under a digest is a file that
+/// [`BlobWriter`] put there, which nobody reaches in another way.
+fn open_own(path: &Path) -> io::Result<File> {
+    // Nonblocking, or a pipe that nobody writes to would hold this thread. Plain files do not care.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    match (metadata.is_file(), metadata.nlink()) {
+        (true, 1) => Ok(file),
+        (true, _) => Err(io::Error::other("the file has other names (hard links); put a copy in its place")),
+        (false, _) => Err(io::Error::other("it is no regular file")),
     }
 }
 

@@ -14,7 +14,13 @@ use crate::fault::Fault;
 use crate::folder::{OpenError, sync_folder};
 
 /// All versions of the schema in order; each runs once, in one transaction with the version number it leads to.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+    include_str!("schema/v5.sql"),
+];
 
 /// Idle read connections that are kept. More readers at once than this open one of their own for the moment.
 const IDLE_READERS_MAX: usize = 8;

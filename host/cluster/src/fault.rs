@@ -1,4 +1,4 @@
-//! The one error of the host itself: a database or a file that does not do what it should.
+//! The one error of the host itself: a database, a file or a server that does not do what it should.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The store itself failed: never the fault of a guest or of a caller.
 ///
-/// Opaque, so that no other crate depends on what the store is made of; the message names the file or the database.
+/// Opaque, so that no other crate depends on what the store is made of; the message names the file, database or server.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Fault(Cause);
@@ -17,6 +17,8 @@ enum Cause {
     Database(#[source] rusqlite::Error),
     #[error("cannot {action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("NATS at {server}: {problem}")]
+    Nats { server: String, problem: String },
 }
 
 impl Fault {
@@ -27,12 +29,19 @@ impl Fault {
             Cause::File { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
+            // A full server is no fault: `ControlError::Full`, `BlobStoreError::Full`.
+            Cause::Nats { .. } => false,
         }
     }
 
     /// For `map_err`: says what was attempted on which path.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self(Cause::File { action, path: path.to_owned(), source })
+    }
+
+    /// Of a server that answers, but not as it should.
+    pub(crate) fn nats(server: &str, problem: impl Into<String>) -> Self {
+        Self(Cause::Nats { server: server.to_owned(), problem: problem.into() })
     }
 }
 

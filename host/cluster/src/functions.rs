@@ -13,6 +13,9 @@ use crate::store::Store;
 pub struct NewRevision {
     /// Whose revision it is; the first one makes the function.
     pub function: FunctionId,
+    /// The number that the cluster gave it, which wins over whatever this node had under that number before it joined.
+    /// Without one, the next number of this node.
+    pub number: Option<u64>,
     /// The component, a blob that is there.
     pub bundle: Digest,
     /// The manifest as the runtime shall read it; kept as it is.
@@ -121,6 +124,14 @@ impl Store {
             Some(row) => rows::record(snapshot, row),
             None => Ok(None),
         })
+    }
+
+    /// The newest revision number that a function was ever given, 0 if none, also after it was removed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn last_number(&self, function: &FunctionId) -> Result<u64, Fault> {
+        self.shared.database.read(|snapshot| Ok(rows::find(snapshot, function)?.map_or(0, |row| row.last_number)))
     }
 
     /// All functions, ordered by namespace and name.

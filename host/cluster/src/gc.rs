@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use spillway_types::Digest;
 
 use self::plan::Candidate;
-use crate::blobs::Blob;
+use crate::blobs::{Blob, Blobs};
 use crate::database::{from_sql, lock, parsed, to_sql};
 use crate::fault::Fault;
 use crate::store::Store;
@@ -99,12 +99,7 @@ impl Store {
     fn drop_blob(&self, listed: &Blob) -> Result<bool, Fault> {
         // As the writer, so that no commit comes between question and deletion; blob by blob, so that none waits long.
         self.shared.database.write(|transaction| {
-            let digest = listed.digest.to_string();
-            let mut query = transaction.prepare_cached(
-                "SELECT 1 FROM revisions WHERE bundle = ?1 UNION ALL SELECT 1 FROM revision_models WHERE digest = ?1
-                 UNION ALL SELECT 1 FROM models WHERE digest = ?1",
-            )?;
-            if query.exists([digest])? {
+            if is_referenced(transaction, &listed.digest)? {
                 return Ok(false);
             }
             let path = self.blobs().path(&listed.digest);
@@ -118,6 +113,28 @@ impl Store {
             if renewed == listed.renewed { remove_file(&path) } else { Ok(false) }
         })
     }
+}
+
+impl Blobs {
+    /// Deletes a blob, unless something refers to it; whether it was there to be deleted.
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<bool, Fault> {
+        self.shared.database.write(|transaction| {
+            if is_referenced(transaction, digest)? {
+                return Ok(false);
+            }
+            let _publishing = lock(&self.shared.publishing);
+            remove_file(&self.path(digest))
+        })
+    }
+}
+
+fn is_referenced(connection: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM revisions WHERE bundle = ?1 UNION ALL SELECT 1 FROM revision_models WHERE digest = ?1
+             UNION ALL SELECT 1 FROM models WHERE digest = ?1",
+        )?
+        .exists([digest.to_string()])
 }
 
 /// Whether it was there to be removed.

@@ -1,7 +1,10 @@
 //! Models that an operator has added: they stay whether a function names them or not.
 
-use rusqlite::{Connection, params};
-use spillway_types::{Digest, FunctionId};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use spillway_types::{Digest, FunctionId, Specialization};
 
 use crate::database::{from_sql, parsed, to_sql};
 use crate::fault::Fault;
@@ -12,10 +15,18 @@ use crate::store::Store;
 pub struct ModelRecord {
     /// Its file, a blob.
     pub digest: Digest,
+    /// What is fixed about it.
+    pub specialization: Specialization,
     /// What the operator calls it.
     pub label: String,
     /// Milliseconds since 1970, by the clock of whoever added it.
     pub added_at_ms: u64,
+    /// What ran it when it was added; empty if that was before this was kept.
+    pub engine: String,
+    /// Its inputs then, in words.
+    pub inputs: Vec<String>,
+    /// Its outputs then, in words.
+    pub outputs: Vec<String>,
 }
 
 /// Why a model was not added or removed. Nothing was written.
@@ -44,8 +55,8 @@ impl From<rusqlite::Error> for ModelError {
 }
 
 impl Store {
-    /// Keeps a model's file from garbage collection until it is [removed](Self::remove_model). Added again it gets the
-    /// new label.
+    /// Keeps a model's file from garbage collection until it is [removed](Self::remove_model). Added again with the same
+    /// specialization it gets the new label and description, and keeps its time.
     ///
     /// # Errors
     /// The blob is not there, or the store failed.
@@ -57,16 +68,27 @@ impl Store {
                 return Err(ModelError::MissingBlob(model.digest));
             }
             transaction.execute(
-                "INSERT INTO models (digest, label, added_at_ms) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (digest) DO UPDATE SET label = excluded.label",
-                params![model.digest.to_string(), model.label, to_sql(model.added_at_ms)],
+                "INSERT INTO models (digest, specialization, label, added_at_ms, engine, inputs, outputs)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (digest, specialization) DO UPDATE
+                 SET label = excluded.label, engine = excluded.engine, inputs = excluded.inputs,
+                     outputs = excluded.outputs",
+                params![
+                    model.digest.to_string(),
+                    json(&model.specialization)?,
+                    model.label,
+                    to_sql(model.added_at_ms),
+                    model.engine,
+                    json(&model.inputs)?,
+                    json(&model.outputs)?,
+                ],
             )?;
             Ok(())
         })
     }
 
-    /// Takes back [`add_model`](Self::add_model), and says whether the model had been added. Its file goes with a later
-    /// garbage collection.
+    /// Takes back [`add_model`](Self::add_model), whatever was fixed, and says whether the model had been added. Its file
+    /// goes with a later garbage collection.
     ///
     /// # Errors
     /// A function may open it, or the store failed.
@@ -87,13 +109,35 @@ impl Store {
     /// The database failed.
     pub fn models(&self) -> Result<Vec<ModelRecord>, Fault> {
         self.shared.database.read(|snapshot| {
-            let mut query = snapshot.prepare("SELECT digest, label, added_at_ms FROM models ORDER BY digest")?;
-            let record = |row: &rusqlite::Row<'_>| {
-                Ok(ModelRecord { digest: parsed(row, 0)?, label: row.get(1)?, added_at_ms: from_sql(row.get(2)?) })
-            };
+            let mut query = snapshot.prepare(
+                "SELECT digest, specialization, label, added_at_ms, engine, inputs, outputs FROM models
+                 ORDER BY digest, specialization",
+            )?;
             Ok(query.query_map([], record)?.collect::<Result<_, _>>()?)
         })
     }
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<ModelRecord> {
+    Ok(ModelRecord {
+        digest: parsed(row, 0)?,
+        specialization: from_json(row, 1)?,
+        label: row.get(2)?,
+        added_at_ms: from_sql(row.get(3)?),
+        engine: row.get(4)?,
+        inputs: from_json(row, 5)?,
+        outputs: from_json(row, 6)?,
+    })
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 /// The functions whose active revision, or the one before, names the model.

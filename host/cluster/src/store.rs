@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use crate::blobs::Blobs;
 use crate::database::Database;
 use crate::folder::{self, OpenError, create_folder};
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     /// Held for the instant in which a blob gets its name, is found to be there, or is deleted: otherwise an upload could
     /// find a blob there and garbage collection delete it before its grace period is renewed.
     pub(crate) publishing: Mutex<()>,
+    /// Wakes who watches the control store of this folder, whichever handle made the change.
+    pub(crate) control_changed: watch::Sender<()>,
     /// Keeps other nodes out. Last, so that the database is closed, and its log folded in, before another may open it.
     _lock: File,
 }
@@ -43,7 +47,13 @@ impl Store {
         create_folder(&folder.join("blobs/sha256")).map_err(fault)?;
         create_folder(&folder.join("staging")).map_err(fault)?;
         let database = Database::open(&folder)?;
-        let shared = Arc::new(Shared { folder: folder.clone(), database, publishing: Mutex::default(), _lock: lock });
+        let shared = Arc::new(Shared {
+            folder: folder.clone(),
+            database,
+            publishing: Mutex::default(),
+            control_changed: watch::Sender::new(()),
+            _lock: lock,
+        });
         let store = Self { shared };
         store.blobs().clear_staging().map_err(fault)?;
         Ok(store)

@@ -1,4 +1,5 @@
-//! The child's side of a [`Screening`](crate::Screening): loads one model in a process that cannot do much else.
+//! The child's side of a [`Screening`](crate::Screening): loads one model, and runs it once, in a process that cannot do
+//! much else.
 //!
 //! | what | how | why |
 //! | --- | --- | --- |
@@ -12,7 +13,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use spillway_types::Specialization;
 
 use crate::job::contain;
 use crate::threads::STACK_BYTES;
+use crate::trial::run_once;
 use crate::{Engine, LoadError};
 
 /// What one check may use.
@@ -43,7 +45,7 @@ struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    Loads,
+    Runs,
     Refused(LoadError),
 }
 
@@ -68,17 +70,18 @@ pub fn ask(
 /// What [`run`] wrote; `None` where it did not get to say anything.
 pub fn answer(line: &[u8]) -> Option<Result<(), LoadError>> {
     match serde_json::from_slice(line).ok()? {
-        Verdict::Loads => Some(Ok(())),
+        Verdict::Runs => Some(Ok(())),
         Verdict::Refused(error) => Some(Err(error)),
     }
 }
 
-/// Limits this process, reads one model from `input`, loads it with the engine of `engines` that is asked for, and
-/// writes to `output` what became of it. For a process that does nothing else: the limits stay.
+/// Limits this process, reads one model from `input`, loads it with the engine of `engines` that is asked for, runs it on
+/// inputs full of one number, and writes to `output` what became of it. For a process that does nothing else: the limits stay.
 ///
 /// # Errors
 /// When the limits cannot be set, or a stream fails.
 pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut output: impl Write) -> io::Result<()> {
+    let started = Instant::now();
     confine(limits)?;
     let mut input = BufReader::new(input);
     let mut line = Vec::new();
@@ -91,24 +94,43 @@ pub fn run(engines: &[&dyn Engine], limits: CheckLimits, input: impl Read, mut o
     }
     let engine = engines.iter().find(|engine| engine.name() == name);
     let engine = engine.ok_or_else(|| io::Error::other(format!("there is no engine `{name}`")))?;
-    let loading = || contain(|| engine.load(file, &specialization).map(drop));
+    // A model may take long and be good. Between two graph nodes a run can be stopped; what is left is for the one that
+    // it is stopped after.
+    let stop = || started.elapsed() > limits.time / 2;
+    let loading = || contain(|| run_once(engine.load(file, &specialization)?.as_ref(), &stop, limits.memory_bytes / 2));
     let outcome = thread::scope(|scope| {
         let loader = thread::Builder::new().stack_size(STACK_BYTES / 2).spawn_scoped(scope, loading)?;
         loader.join().map_err(|_| io::Error::other("the loader's panic was not contained"))
     })?;
     let verdict = match outcome {
-        Ok(Ok(())) => Verdict::Loads,
+        Ok(Ok(())) => Verdict::Runs,
         // tract checks its allocations and panics, and where it plans the panic is an error by now; everybody else's failing
         // allocations end the process.
         Ok(Err(LoadError::Unsupported(text))) | Err(text) if text.contains("failed to allocate Layout") => {
             Verdict::Refused(LoadError::TooMuchMemory { limit_bytes: limits.memory_bytes })
         }
-        Ok(Err(error)) => Verdict::Refused(error),
+        Ok(Err(error)) => Verdict::Refused(shorten(error)),
         Err(panic) => Verdict::Refused(LoadError::Crashed(panic.chars().take(400).collect())),
     };
     serde_json::to_writer(&mut output, &verdict)?;
     output.write_all(b"\n")?;
     output.flush()
+}
+
+/// What is read of an answer has an end, and names in a file have none.
+fn shorten(error: LoadError) -> LoadError {
+    const LONGEST: usize = 4096;
+    let cut = |text: String| match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    };
+    match error {
+        LoadError::NotAModel(text) => LoadError::NotAModel(cut(text)),
+        LoadError::Specialization(text) => LoadError::Specialization(cut(text)),
+        LoadError::Unsupported(text) => LoadError::Unsupported(cut(text)),
+        LoadError::Crashed(text) => LoadError::Crashed(cut(text)),
+        LoadError::TooMuchMemory { .. } | LoadError::TooSlow { .. } => error,
+    }
 }
 
 fn confine(limits: CheckLimits) -> io::Result<()> {

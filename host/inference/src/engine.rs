@@ -37,6 +37,13 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// Memory that the model occupies, in bytes; an estimate.
     fn memory_bytes(&self) -> usize;
 
+    /// Shapes of all inputs that a first run may be tried with, the likeliest first. Free axes have lengths that are
+    /// guessed, so some need not fit.
+    fn trials(&self) -> Vec<Vec<Vec<usize>>> {
+        let shape = |input: &TensorType| input.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
+        vec![self.inputs().iter().map(shape).collect()]
+    }
+
     /// As [`run`](Self::run), if that takes at most `limit_bytes` beside the inputs. An engine that cannot tell runs.
     ///
     /// # Errors
@@ -104,14 +111,14 @@ pub enum LoadError {
     #[error("not a model: {0}")]
     NotAModel(String),
     /// A model that what the manifest fixes about it does not fit.
-    #[error("the manifest does not fit the model: {0}")]
+    #[error("`shapes` and `constants` do not fit the model: {0}")]
     Specialization(String),
     /// A model, but the engine cannot run it.
     #[error("not supported: {0}")]
     Unsupported(String),
     /// The check of a file from strangers ended at its limit of memory.
     #[error(
-        "loading it takes more than {}; if you trust the file, start the node with a larger --model-check-memory",
+        "trying it takes more than {}; if you trust the file, start the node with a larger --model-check-memory",
         format_bytes(*limit_bytes)
     )]
     TooMuchMemory {
@@ -120,7 +127,7 @@ pub enum LoadError {
     },
     /// The check of a file from strangers ended at its limit of time.
     #[error(
-        "loading it takes longer than {} s; if you trust the file, start the node with a larger --model-check-time",
+        "trying it takes longer than {} s; if you trust the file, start the node with a larger --model-check-time",
         limit.as_secs_f64()
     )]
     TooSlow {
@@ -146,12 +153,14 @@ pub enum RunError {
     LoadFailed(String),
     /// The run would take more memory than the node gives one.
     #[error(
-        "the run takes {} beside its inputs, and the node gives one run {}; give smaller inputs, or start the node with a \
-         larger --run-memory",
+        "the run takes {} beside its inputs, at {place}, and the node gives one run {}; give smaller inputs, or start the node with \
+         a larger --run-memory",
         format_bytes(*needed_bytes),
         format_bytes(*limit_bytes)
     )]
     TooMuchMemory {
+        /// The operator at which it goes beyond the limit, and the name of its node.
+        place: String,
         /// What it would take.
         needed_bytes: u64,
         /// The limit.

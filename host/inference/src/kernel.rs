@@ -38,8 +38,8 @@ impl Kernel {
         self.result_bytes
     }
 
-    /// Bytes that are needed beside the result while computing; an upper bound, but for the decoders of images, whose
-    /// tables are not counted.
+    /// Bytes that are needed beside the result while computing; an upper bound, but for what no input makes grow: tables of
+    /// the decoders of images, and the blocks in which a matrix product packs its inputs.
     pub fn scratch_bytes(&self) -> usize {
         self.plan.scratch_bytes
     }
@@ -102,5 +102,44 @@ impl Kernel {
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} to {} {:?}", self.plan.name, self.plan.dtype, self.plan.shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, UnaryOperator};
+
+    use super::*;
+    use crate::DType;
+
+    #[test]
+    fn long_elementwise_work_ends_between_two_blocks() {
+        let x = Tensor::from_bytes(DType::Float32, &[1000, 1000], &vec![0; 4_000_000]).unwrap();
+        let column = Tensor::from_bytes(DType::Float32, &[1000, 1], &vec![0; 4_000]).unwrap();
+        for (operator, inputs) in [
+            (Operator::Cast(DType::Float16), vec![x.clone()]),
+            (Operator::Linear(LinearOptions { alpha: 2.0, beta: 1.0 }), vec![x.clone()]),
+            (Operator::Clamp(ClampOptions { min_value: Some(0.0), max_value: None }), vec![x.clone()]),
+            (Operator::Unary(UnaryOperator::Tanh), vec![x.clone()]),
+            (Operator::Binary(BinaryOperator::Pow), vec![x.clone(), column]),
+            (Operator::Binary(BinaryOperator::Equal), vec![x.clone(), x.clone()]),
+            (Operator::Softmax(0), vec![x.clone()]),
+            (Operator::Concat(1), vec![x.clone(), x.clone()]),
+        ] {
+            let asked = Cell::new(0);
+            let third_time = || asked.replace(asked.get() + 1) == 2;
+            let kernel = Kernel::new(operator.clone(), inputs.clone()).unwrap();
+            assert_eq!(kernel.compute_until(&third_time).unwrap_err(), RunError::DeadlineExceeded, "{operator:?}");
+            assert_eq!(asked.get(), 3, "{operator:?}");
+            let all = Cell::new(0);
+            let never = || {
+                all.set(all.get() + 1);
+                false
+            };
+            assert!(Kernel::new(operator.clone(), inputs).unwrap().compute_until(&never).is_ok());
+            assert!((10..100).contains(&all.get()), "{operator:?} asks {} times", all.get());
+        }
     }
 }

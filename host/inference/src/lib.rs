@@ -3,7 +3,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
-//! | `layout`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
+//! | `layout`, `blocks`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
 //! | `kernel`, `kernels` | [`Kernel`]: native operators, checked, then computed where they belong |
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
@@ -11,6 +11,7 @@
 //! | `models` | [`Models`]: loads each digest once per node, and unloads what nobody needs |
 //! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
 //! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
+//! | `trial` | a model's first run, in that process |
 //! | `model`, `arguments` | [`Model`]: checks inputs by name, queues, runs, keeps the deadline |
 //!
 //! What happens to a call of a model:
@@ -21,13 +22,14 @@
 //! | inputs checked | the caller's thread | [`RunError::InvalidArgument`], naming the input |
 //! | loaded again, if it was unloaded | a kernel thread | [`RunError::LoadFailed`], [`RunError::DeadlineExceeded`] |
 //! | queued | first in, first out | [`RunError::DeadlineExceeded`] |
-//! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`] |
+//! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`], [`RunError::TooMuchMemory`] |
 //! | computed | a kernel thread, stopping between graph nodes | both of these |
 //!
 //! Invariants: native code runs on [`KernelThreads`] or in a function named `blocking`, never on an async thread. A
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+mod blocks;
 pub mod check;
 mod element;
 mod engine;
@@ -43,6 +45,7 @@ mod shared_storage;
 mod tensor;
 mod threads;
 mod tract;
+mod trial;
 
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
 pub use job::{Caller, Job, JobError};

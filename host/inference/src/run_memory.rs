@@ -51,6 +51,10 @@ impl LoadedModel for Limited {
         self.model.memory_bytes()
     }
 
+    fn trials(&self) -> Vec<Vec<Vec<usize>>> {
+        self.model.trials()
+    }
+
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         self.model.run_within(inputs, stop, self.limit_bytes)
     }

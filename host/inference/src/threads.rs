@@ -61,10 +61,15 @@ impl KernelThreads {
     /// # Errors
     /// When the system refuses a thread.
     pub fn new(count: NonZeroUsize) -> io::Result<Self> {
+        Self::named("kernel", count)
+    }
+
+    /// Starts `count` threads whose names begin with `name`.
+    pub(crate) fn named(name: &str, count: NonZeroUsize) -> io::Result<Self> {
         let pool = Self { shared: Arc::default(), workers: Mutex::default() };
         for index in 0..count.get() {
             let shared = pool.shared.clone();
-            let thread = thread::Builder::new().name(format!("kernel-{index}")).stack_size(STACK_BYTES);
+            let thread = thread::Builder::new().name(format!("{name}-{index}")).stack_size(STACK_BYTES);
             lock(&pool.workers).push(thread.spawn(move || shared.work())?);
         }
         Ok(pool)

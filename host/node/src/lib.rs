@@ -4,14 +4,19 @@
 //! | --- | --- |
 //! | `node` | start, serve, drain |
 //! | `ingress` | the data plane: request to function to response |
+//! | `cluster` | the node's part in a cluster: desired state, what runs where |
+//! | `peers` | node to node |
 //! | `api` | the control plane: HTTP and JSON under `/api/v1`, health and metrics |
 //! | `deploy` | from bundle to serving revision, rollback, removal |
 //! | `routes` | host, path and method to revision |
 //! | `revision` | a revision that serves: admission and counters |
+//! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
 
 mod api;
+mod capacity;
+mod cluster;
 mod collect;
 mod deploy;
 mod ingress;
@@ -21,9 +26,11 @@ mod metrics;
 mod models;
 mod node;
 mod passed;
+mod peers;
 mod revision;
 mod routes;
 mod screening;
 
+pub use cluster::ClusterConfig;
 pub use node::{Addresses, Config, run};
 pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -12,8 +12,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_inference::{ModelCounts, ThreadLoad, UnloadReason};
+use spillway_placement::{Capacity, ServiceTimeSummary, ServiceTimes, Time};
 use spillway_runtime::Timing;
-use spillway_types::{FunctionId, Outcome};
+use spillway_types::{FunctionId, NodeName, Outcome};
+
+/// After this long, what was seen counts half: a node that gets slower is known for it within minutes.
+const SERVICE_HALF_LIFE: Duration = Duration::from_secs(60);
 
 /// Upper bounds in seconds: a reused sandbox answers in tens of microseconds, a large model in seconds.
 const SECONDS: [f64; 16] =
@@ -45,6 +49,18 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SentLabels {
+    namespace: String,
+    function: String,
+    node: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabels {
+    resource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
@@ -69,8 +85,11 @@ pub(crate) struct Metrics {
     functions: Mutex<BTreeMap<FunctionId, Arc<FunctionMetrics>>>,
     /// Requests that no route takes: they belong to no function.
     pub(crate) unrouted: Counter,
+    /// Calls that another node answered.
+    sent: Family<SentLabels, Counter>,
     /// Log records lost because the disk did not keep up.
     pub(crate) log_records_lost: Counter,
+    started: Instant,
 }
 
 /// What is read off the node's state at each scrape.
@@ -84,6 +103,8 @@ struct Gauges {
     kernel_queue: Gauge,
     kernel_running: Gauge,
     resident: Gauge,
+    utilisation: Family<ResourceLabels, Gauge<f64, AtomicU64>>,
+    throughput: Gauge<f64, AtomicU64>,
 }
 
 /// A function's counters, looked up once when its revision is made ready.
@@ -93,6 +114,10 @@ pub(crate) struct FunctionMetrics {
     queued_seconds: Histogram,
     cold_starts: Counter,
     inference_seconds: Seconds,
+    /// How long calls take, by the size of their bodies.
+    service_times: Mutex<ServiceTimes>,
+    /// When counting began: what the decay of `service_times` is measured from.
+    started: Instant,
 }
 
 /// What a scrape reads of one function.
@@ -117,7 +142,9 @@ impl Metrics {
             gauges: Gauges::default(),
             functions: Mutex::default(),
             unrouted: Counter::default(),
+            sent: Family::default(),
             log_records_lost: Counter::default(),
+            started: Instant::now(),
             registry: Registry::default(),
         };
         registry.register("requests", "Invocations by how they ended", metrics.requests.clone());
@@ -137,6 +164,7 @@ impl Metrics {
             Unit::Seconds,
             inference,
         );
+        registry.register("sent_requests", "Calls that another node answered", metrics.sent.clone());
         registry.register("unrouted_requests", "Requests that no route takes", metrics.unrouted.clone());
         registry.register("log_records_lost", "Log records dropped", metrics.log_records_lost.clone());
         let gauges = &metrics.gauges;
@@ -159,6 +187,16 @@ impl Metrics {
             "Loaded models, estimated",
             Unit::Bytes,
             gauges.model_memory.clone(),
+        );
+        registry.register(
+            "utilisation_ratio",
+            "What is used of what there is, over the last ten seconds or now",
+            gauges.utilisation.clone(),
+        );
+        registry.register(
+            "throughput_invocations_per_second",
+            "Invocations that ended, over the last ten seconds",
+            gauges.throughput.clone(),
         );
         registry.register("kernel_queue_length", "Jobs that wait for a kernel thread", gauges.kernel_queue.clone());
         registry.register("kernel_running", "Jobs on kernel threads", gauges.kernel_running.clone());
@@ -187,9 +225,23 @@ impl Metrics {
                 queued_seconds: self.queued_seconds.get_or_create_owned(&labels),
                 cold_starts: self.cold_starts.get_or_create_owned(&labels),
                 inference_seconds: self.inference_seconds.get_or_create_owned(&labels),
+                service_times: Mutex::new(ServiceTimes::new(SERVICE_HALF_LIFE)),
+                started: self.started,
             })
         };
         functions.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    /// Invocations of all functions that have ended.
+    pub(crate) fn invocations(&self) -> u64 {
+        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.values().map(|function| function.invocations()).sum()
+    }
+
+    /// Counts a call that another node answered.
+    pub(crate) fn sent(&self, id: &FunctionId, node: &NodeName) {
+        let FunctionLabels { namespace, function } = labels(id);
+        self.sent.get_or_create_owned(&SentLabels { namespace, function, node: node.to_string() }).inc();
     }
 
     /// Writes everything as OpenMetrics text.
@@ -199,6 +251,7 @@ impl Metrics {
         models: &[spillway_inference::ModelStatus],
         counts: &ModelCounts,
         threads: &ThreadLoad,
+        capacity: &Capacity,
     ) -> Result<String, std::fmt::Error> {
         let gauges = &self.gauges;
         // A function or model that has gone must not keep its last value.
@@ -223,7 +276,20 @@ impl Metrics {
         }
         gauges.kernel_queue.set(signed(threads.queued as u64));
         gauges.kernel_running.set(signed(threads.running as u64));
-        gauges.resident.set(signed(resident_bytes()));
+        gauges.utilisation.clear();
+        let used = &capacity.utilisation;
+        for (resource, ratio) in [
+            ("concurrency", used.concurrency_ratio),
+            ("cpu", used.cpu_ratio),
+            ("kernel-threads", used.kernel_threads_ratio),
+            ("memory", used.memory_ratio),
+        ] {
+            if let Some(ratio) = ratio {
+                gauges.utilisation.get_or_create(&ResourceLabels { resource }).set(ratio);
+            }
+        }
+        gauges.throughput.set(capacity.throughput.invocations_per_second.unwrap_or(0.0));
+        gauges.resident.set(signed(capacity.memory.process_bytes));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         // What others count goes before the end mark.
@@ -249,6 +315,18 @@ impl FunctionMetrics {
         if !timing.infer.is_zero() {
             self.inference_seconds.inc_by(timing.infer.as_secs_f64());
         }
+    }
+
+    /// Notes how long a call ran that was answered, with a body of so many bytes.
+    pub(crate) fn served(&self, body_bytes: u64, ran: Duration) {
+        let now = Time::from_start(self.started.elapsed());
+        self.service_times.lock().unwrap_or_else(PoisonError::into_inner).record(body_bytes, ran, now);
+    }
+
+    /// How long calls take, for whoever would send one.
+    pub(crate) fn service_times(&self) -> ServiceTimeSummary {
+        let now = Time::from_start(self.started.elapsed());
+        self.service_times.lock().unwrap_or_else(PoisonError::into_inner).summary(now)
     }
 
     /// Invocations so far.
@@ -287,11 +365,4 @@ fn labels(id: &FunctionId) -> FunctionLabels {
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// Resident memory of this process in bytes, from `/proc/self/statm` (proc(5)); 0 where there is none.
-pub(crate) fn resident_bytes() -> u64 {
-    const PAGE_BYTES: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE_BYTES
 }

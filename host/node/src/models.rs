@@ -5,12 +5,27 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use spillway_cluster::{ModelError, ModelRecord};
-use spillway_inference::{ModelSource, OpenError, Unloaded};
-use spillway_types::{Digest, Problem, ProblemType};
+use spillway_inference::{ModelSource, OpenError, TensorType, Unloaded};
+use spillway_placement::memory::{parse_meminfo, parse_memory_limit};
+use spillway_types::api::AddModel;
+use spillway_types::{Digest, Problem, ProblemType, Specialization};
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::{blocking, host_problem, millis};
 use crate::node::Node;
+
+/// What makes two models two: the file, and what is fixed about it.
+pub(crate) type ModelKey = (Digest, Specialization);
+
+/// Inputs or outputs as `name: dtype[axis, axis]`, free axes as `?`.
+pub(crate) fn in_words(tensors: &[TensorType]) -> Vec<String> {
+    let axis = |axis: &Option<usize>| axis.map_or_else(|| "?".to_owned(), |length| length.to_string());
+    let in_words = |tensor: &TensorType| {
+        let axes: Vec<String> = tensor.shape.iter().map(axis).collect();
+        format!("{}: {}[{}]", tensor.name, tensor.dtype, axes.join(", "))
+    };
+    tensors.iter().map(in_words).collect()
+}
 
 /// Unloads idle models until told to stop.
 pub(crate) async fn tend(node: Arc<Node>, stop: CancellationToken) {
@@ -30,19 +45,9 @@ pub(crate) fn budget(given: Option<u64>) -> usize {
 /// Physical memory (proc(5)), or what a container leaves of it (cgroup v2, `memory.max`); `None` where neither is known.
 fn available_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-    let limits = [total_bytes(&read("/proc/meminfo")), limit_bytes(&read("/sys/fs/cgroup/memory.max"))];
-    limits.into_iter().flatten().min()
-}
-
-/// `MemTotal:       24683748 kB` among other lines.
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// A number of bytes, or `max` where there is no limit.
-fn limit_bytes(memory_max: &str) -> Option<u64> {
-    memory_max.trim().parse().ok()
+    let machine = parse_meminfo(&read("/proc/meminfo")).map(|memory| memory.total_bytes);
+    let limit = parse_memory_limit(&read("/sys/fs/cgroup/memory.max"));
+    machine.into_iter().chain(limit).min()
 }
 
 impl Node {
@@ -50,21 +55,31 @@ impl Node {
     ///
     /// # Errors
     /// The problem to tell the operator; nothing is kept then.
-    pub(crate) async fn add_model(self: &Arc<Self>, digest: Digest, label: String) -> Result<(), Problem> {
+    pub(crate) async fn add_model(self: &Arc<Self>, request: AddModel) -> Result<ModelKey, Problem> {
+        let (digest, specialization) = (request.digest, request.specialization());
         let node = self.clone();
         // So that it is not collected while it is tried.
         let renew = move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(host_problem);
         if !blocking(renew).await?? {
             return Err(missing(digest));
         }
-        let source = ModelSource::new(digest, self.store.blobs().path(&digest));
-        self.models.open(source).await.map_err(|error| open_problem(&error))?;
+        let source =
+            ModelSource { digest, specialization: specialization.clone(), file: self.store.blobs().path(&digest) };
+        let model = self.models.open(source).await.map_err(|error| open_problem(&error))?;
+        let record = ModelRecord {
+            digest,
+            specialization: specialization.clone(),
+            label: request.label,
+            added_at_ms: millis(SystemTime::now()),
+            engine: self.models.engine().to_owned(),
+            inputs: in_words(model.inputs()),
+            outputs: in_words(model.outputs()),
+        };
         let node = self.clone();
-        let added_at_ms = millis(SystemTime::now());
-        let add = move || node.store.add_model(&ModelRecord { digest, label, added_at_ms });
+        let add = move || node.store.add_model(&record);
         blocking(add).await?.map_err(|error| model_problem(&error))?;
         tracing::info!(%digest, "model added");
-        Ok(())
+        Ok((digest, specialization))
     }
 
     /// Takes back [`add_model`](Self::add_model), and frees the model's memory.
@@ -123,14 +138,6 @@ fn model_problem(error: &ModelError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read_where_linux_tells_it() {
-        let meminfo = "MemTotal:       24683748 kB\nMemFree:        17000000 kB\n";
-        assert_eq!(total_bytes(meminfo), Some(24_683_748 << 10));
-        assert_eq!((total_bytes(""), total_bytes("MemTotal: many")), (None, None));
-        assert_eq!((limit_bytes("max\n"), limit_bytes("1073741824\n"), limit_bytes("")), (None, Some(1 << 30), None));
-    }
 
     #[test]
     fn the_budget_is_what_was_asked_for_or_half_of_what_there_is() {

@@ -5,19 +5,22 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
-use spillway_types::FunctionId;
+use spillway_trust::TrustedKeys;
+use spillway_types::{FunctionId, Problem};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::deploy::Deployed;
+use crate::capacity::Measured;
+use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
+use crate::deploy::{Deployed, blocking, host_problem, millis};
 use crate::ingress::Listener;
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
@@ -25,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::screening::ChildProcess;
-use crate::{api, collect, models};
+use crate::{api, capacity, collect, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
@@ -59,6 +62,8 @@ pub struct Config {
     pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
+    /// The cluster to join; alone if not given.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// Where a node listens.
@@ -68,26 +73,44 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// The control API.
     pub api: SocketAddr,
+    /// Where other nodes reach it, in a cluster.
+    pub peer: Option<SocketAddr>,
 }
 
-/// Who answers a route: a revision, or the name of a function that cannot serve.
-pub(crate) type Target = Result<Arc<Revision>, FunctionId>;
+/// Who answers a route.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A revision on this node.
+    Here(Arc<Revision>),
+    /// A function that is deployed here and cannot serve.
+    Broken(FunctionId),
+    /// Other nodes.
+    Elsewhere(Arc<Elsewhere>),
+}
 
 /// A running node. Lives as long as the process serves.
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) addresses: Addresses,
     pub(crate) store: Store,
+    /// The node's part in its cluster, if it has joined one.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) runtime: Runtime,
     pub(crate) models: Arc<Models>,
     pub(crate) started: Instant,
     /// One change of functions and routes at a time: the order in the store is the order in which they are swapped in.
     pub(crate) changes: Arc<Semaphore>,
+    /// The deployers' keys that the store has.
+    trusted: ArcSwap<TrustedKeys>,
+    /// What the node has and what of it is in use.
+    pub(crate) measured: Measured,
     /// Told after each deployment, for the collector.
     pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
     pub(crate) functions: RwLock<BTreeMap<FunctionId, Deployed>>,
     routes: ArcSwap<RouteTable<Target>>,
+    /// Held while `routes` are made anew.
+    pub(crate) routing: Mutex<()>,
     metrics: Metrics,
     logs: Logs,
     ready: AtomicBool,
@@ -105,6 +128,25 @@ impl Node {
 
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// The deployers' keys that this node believes.
+    pub(crate) fn trusted(&self) -> Arc<TrustedKeys> {
+        self.trusted.load_full()
+    }
+
+    /// Reads the keys again, and hears again what was not believed before.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn trust_changed(self: &Arc<Self>) -> Result<(), Problem> {
+        let store = self.store.clone();
+        let trusted = blocking(move || store.trusted_keys().map_err(host_problem)).await??;
+        self.trusted.store(Arc::new(trusted));
+        if let Some(cluster) = &self.cluster {
+            cluster.hear_again();
+        }
+        Ok(())
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -151,17 +193,29 @@ pub async fn run(
     }
     let listener = Listener::bind(config.listen, "--listen").await?;
     let api_listener = Listener::bind(config.api, "--api").await?;
-    let addresses = Addresses { listen: listener.address()?, api: api_listener.address()? };
+    let mut addresses = Addresses { listen: listener.address()?, api: api_listener.address()?, peer: None };
     let draining = CancellationToken::new();
-    let node = Arc::new(open(config, addresses, draining.clone()).await?);
+    let folder = config.data.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
+    let joined = match &config.cluster {
+        Some(cluster) => Some(cluster::join(cluster, &store, &addresses).await?),
+        None => None,
+    };
+    if let Some(joined) = &joined {
+        addresses.peer = Some(joined.listener.address()?);
+    }
+    let cluster = joined.as_ref().map(|joined| joined.cluster.clone());
+    let node = Arc::new(open(config, addresses, store, cluster, draining.clone()).await?);
 
     // Health can be asked while functions are still being loaded; the data plane's port waits for them.
     let stop_api = CancellationToken::new();
     let api = tokio::spawn(api::serve(node.clone(), api_listener.into_inner(), stop_api.clone()));
     node.restore().await?;
+    let mut clustered = joined.map(|joined| joined.start(&node, &stop_api));
     node.ready.store(true, Relaxed);
     let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
+    let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
     let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
     ready(&addresses);
@@ -177,16 +231,27 @@ pub async fn run(
     stop_api.cancel();
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
+    measuring.await.context("measuring failed")?;
     tending.await.context("unloading idle models failed")?;
+    if let Some(tasks) = &mut clustered {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task of the cluster failed")?;
+        }
+    }
     let logs = node.logs.clone();
     tokio::task::spawn_blocking(move || logs.flush()).await?;
     tracing::info!(drained, "stopped");
     Ok(())
 }
 
-async fn open(config: Config, addresses: Addresses, draining: CancellationToken) -> anyhow::Result<Node> {
+async fn open(
+    config: Config,
+    addresses: Addresses,
+    store: Store,
+    cluster: Option<Arc<Cluster>>,
+    draining: CancellationToken,
+) -> anyhow::Result<Node> {
     tokio::task::spawn_blocking(move || {
-        let store = Store::open(&config.data)?;
         let threads = match config.kernel_threads.and_then(NonZeroUsize::new) {
             Some(count) => KernelThreads::new(count),
             None => KernelThreads::one_per_core(),
@@ -206,6 +271,11 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             models: models.clone(),
             keyvalue: Arc::new(StoreKeyValue(store.clone())),
         })?;
+        let keys = config.cluster.iter().flat_map(|cluster| &cluster.trust);
+        for key in keys {
+            store.trust_key(key, "", millis(SystemTime::now()))?;
+        }
+        let trusted = store.trusted_keys()?;
         let metrics = Metrics::new();
         let logs = Logs::open(&config.data.join("logs"), metrics.log_records_lost.clone())
             .with_context(|| format!("logs cannot be kept in {}", config.data.join("logs").display()))?;
@@ -213,13 +283,17 @@ async fn open(config: Config, addresses: Addresses, draining: CancellationToken)
             config,
             addresses,
             store,
+            cluster,
             runtime,
             models,
             started: Instant::now(),
             changes: Arc::new(Semaphore::new(1)),
+            trusted: ArcSwap::from_pointee(trusted),
+            measured: Measured::default(),
             deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),
+            routing: Mutex::default(),
             metrics,
             logs,
             ready: AtomicBool::new(false),

@@ -59,6 +59,12 @@ impl Revision {
         }
     }
 
+    /// Calls that run.
+    pub(crate) fn running(&self) -> u32 {
+        let free = u32::try_from(self.running.available_permits()).unwrap_or(u32::MAX);
+        self.manifest.limits.concurrency.saturating_sub(free)
+    }
+
     /// Calls that wait for their turn.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Relaxed)

@@ -1,6 +1,8 @@
 //! One call of a function, and where its time went.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,14 @@ impl InvocationId {
     /// A new one.
     pub fn random() -> Self {
         Self(rand::random())
+    }
+}
+
+impl FromStr for InvocationId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u128::from_str_radix(text, 16).map(Self)
     }
 }
 
@@ -56,8 +66,13 @@ pub struct Timing {
 impl Invocation {
     /// A call that must answer before `deadline`.
     pub fn new(deadline: Instant) -> Self {
+        Self::named(InvocationId::random(), deadline)
+    }
+
+    /// A call that has a name already, from the node where it arrived.
+    pub fn named(id: InvocationId, deadline: Instant) -> Self {
         Self {
-            id: InvocationId::random(),
+            id,
             deadline,
             cold: AtomicBool::new(false),
             init_nanos: AtomicU64::new(0),

@@ -3,6 +3,10 @@
 //! | request | body | answer |
 //! | --- | --- | --- |
 //! | `GET /api/v1/node` | | [`NodeStatus`] |
+//! | `GET /api/v1/nodes` | | [`NodeSummary`] list |
+//! | `POST /api/v1/nodes/{node}/{order}` | | [`NodeSummary`] list; the order is `cordon`, `drain` or `uncordon` |
+//! | `GET /api/v1/functions/{namespace}/{name}/statement?revision=` | | [`StatementDraft`] |
+//! | `POST /api/v1/statements` | a signed statement | [`Deployment`], or 204 for a removal |
 //! | `HEAD /api/v1/blobs/{digest}` | | 200 or 404 |
 //! | `PUT /api/v1/blobs/{digest}` | the bytes | [`BlobReceipt`] |
 //! | `POST /api/v1/functions?namespace=&name=&route=&effects=` | a bundle | [`Deployment`] |
@@ -16,14 +20,23 @@
 //! | `GET /api/v1/models/{digest}` | | [`ModelStatus`] list, one for each specialization |
 //! | `DELETE /api/v1/models/{digest}` | | 204 |
 //! | `POST /api/v1/models/{digest}/unload` | | 204 |
+//! | `GET /api/v1/keys` | | [`TrustedKey`] list |
+//! | `POST /api/v1/keys` | [`TrustKey`] | [`TrustedKey`] |
+//! | `POST /api/v1/keys/{id}/revoke` | | [`TrustedKey`] |
 //! | `POST /api/v1/gc` | | [`GcSummary`] |
 //!
 //! A model's digest may be cut short, with or without `sha256:`, as long as it is the only one that begins so.
 //! Every failure is a [`crate::Problem`]. `name`, `route` (repeatable) and `effects` are for components without a manifest.
 
+mod models;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Effects, FunctionName, Limits, Namespace, Outcome, Route, SandboxPolicy};
+pub use self::models::{AddModel, Constant, ModelStatus};
+use crate::{
+    ClusterName, Digest, Effects, FunctionName, Limits, Namespace, NodeIdentity, NodeName, Outcome, Release, Route,
+    SandboxPolicy,
+};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +55,83 @@ pub struct NodeStatus {
     pub models: usize,
     /// Resident memory of the process in bytes.
     pub resident_bytes: u64,
+    /// Its part in a cluster; absent where it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterStatus>,
+}
+
+/// A node's part in its cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Who the node is, by its certificate.
+    pub identity: NodeIdentity,
+    /// Where other nodes find it, `HOST:PORT`.
+    pub peer: String,
+    /// `connected`, or what keeps the control store from answering.
+    pub control: String,
+    /// Whether what the control store acknowledges lasts.
+    pub durability: String,
+    /// Whether it takes no functions that it does not have.
+    pub cordoned: bool,
+    /// Whether it gives its calls away.
+    pub draining: bool,
+    /// When its certificate ends, RFC 3339.
+    pub certificate_until: String,
+    /// What may need an operator.
+    pub concerns: Vec<String>,
+}
+
+/// A node of the cluster, as the node that was asked knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeSummary {
+    /// Who it is.
+    pub identity: NodeIdentity,
+    /// `self`, `alive`, `suspect`, `dead`, or `unknown` until it has answered once.
+    pub state: String,
+    /// Version of its build.
+    pub version: String,
+    /// Where callers reach functions there.
+    pub listen: String,
+    /// Where other nodes find it, `HOST:PORT`.
+    pub peer: String,
+    /// Whether it takes no functions that it does not have.
+    pub cordoned: bool,
+    /// Whether it gives its calls away.
+    pub draining: bool,
+    /// Smoothed round-trip time from the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_seconds: Option<f64>,
+    /// By how much its clock is ahead of that of the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_seconds: Option<f64>,
+    /// Functions that serve there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<usize>,
+    /// What it has and what of it is in use, as it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<serde_json::Value>,
+    /// Why it did not answer last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// What a deployer needs to know to write the next statement about a function.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatementDraft {
+    /// The cluster that the statement is for.
+    pub cluster: ClusterName,
+    /// The sequence of the next statement.
+    pub sequence: u64,
+    /// A revision number that was never given.
+    pub revision: u64,
+    /// Who is to own the function's key-value data, if it is granted any.
+    pub owner: NodeName,
+    /// What serves by the statement that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Release>,
+    /// The kept revision that was asked for, or the one before the serving one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Release>,
 }
 
 /// A blob has arrived whole.
@@ -100,6 +190,12 @@ pub struct FunctionSummary {
     /// What keeps it from serving, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Nodes where this revision serves; empty where there is no cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeName>,
+    /// Why it does not run on the node that was asked, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
 }
 
 /// All about one function.
@@ -188,57 +284,31 @@ pub struct LogRecord {
     pub message: String,
 }
 
-/// A model to keep on the node, whether a function names it or not. Its blob must be there.
+/// A deployer's key to believe from now on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AddModel {
-    /// Which model.
-    pub digest: Digest,
-    /// What to call it in listings; nothing depends on it.
+pub struct TrustKey {
+    /// The public key, `ed25519:` and Base64.
+    pub key: String,
+    /// Whose it is, for listings; nothing depends on it.
     #[serde(default)]
-    pub label: String,
+    pub name: String,
 }
 
-/// A model on the node. One file with two specializations is two of them.
+/// A deployer's key that the node believes, or believed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ModelStatus {
-    /// Which model.
-    pub digest: Digest,
-    /// What it was called when it was added; empty if it came with a function.
-    pub label: String,
-    /// When it was added, RFC 3339. Then it stays until it is removed.
+pub struct TrustedKey {
+    /// Its short name: 16 hexadecimal digits of its SHA-256.
+    pub id: String,
+    /// The public key, `ed25519:` and Base64.
+    pub key: String,
+    /// Whose it is.
+    pub name: String,
+    /// Since when it is believed, RFC 3339.
+    pub trusted_at: String,
+    /// Since when it is believed no more, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub added_at: Option<String>,
-    /// What a grant fixes about it, an input in each: `sr = 16000`, `x: [1, 512]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub specialization: Vec<String>,
-    /// Size of its file in bytes.
-    pub file_bytes: u64,
-    /// What runs it; empty if it has not been loaded since the node started.
-    pub engine: String,
-    /// Whether it is in memory. If not, its next run loads it.
-    pub loaded: bool,
-    /// Memory it takes now, estimated, in bytes.
-    pub memory_bytes: u64,
-    /// How long loading took the last time; 0 if it has not been loaded.
-    pub load_seconds: f64,
-    /// How often it was loaded.
-    pub loads: u64,
-    /// How often it was opened and found in memory.
-    pub hits: u64,
-    /// Runs that have ended with outputs.
-    pub runs: u64,
-    /// Runs that the engine failed.
-    pub failed_runs: u64,
-    /// When it last ran, or was loaded if it has not run since, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<String>,
-    /// Functions whose serving revision may open it.
-    pub functions: Vec<String>,
-    /// Inputs as `name: dtype[shape]`.
-    pub inputs: Vec<String>,
-    /// Outputs as `name: dtype[shape]`.
-    pub outputs: Vec<String>,
+    pub revoked_at: Option<String>,
 }
 
 /// What a garbage collection did.

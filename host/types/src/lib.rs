@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `digest` | SHA-256 names of blobs |
 //! | `name`, `route` | names and routes that people give |
+//! | `place` | where a node stands and how far data may travel |
+//! | `statement` | desired state of a function, as a deployer signs it |
 //! | `manifest` | `spillway.toml`, parsed and checked |
 //! | `bundle` | one `.wasm` file: component, manifest, models |
 //! | `dtype`, [`operator`] | element types of tensors, and native operators as data |
@@ -20,9 +22,11 @@ mod manifest;
 mod name;
 pub mod operator;
 mod outcome;
+mod place;
 mod problem;
 mod route;
 mod specialization;
+mod statement;
 
 pub use bundle::{Bundle, BundleError};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
@@ -31,8 +35,10 @@ pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
 pub use manifest::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
-pub use name::{FunctionId, FunctionName, ModelName, Namespace, ParseNameError};
+pub use name::{ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site};
 pub use outcome::Outcome;
+pub use place::{NodeIdentity, ParseIdentityError, Placement, Residency, Role};
 pub use problem::{Problem, ProblemType};
 pub use route::{Route, RoutePattern};
 pub use specialization::{Scalar, Specialization};
+pub use statement::{Desired, Release, STATEMENT_FORMAT, Statement};

@@ -1,4 +1,4 @@
-//! Names that people give: functions, namespaces, models.
+//! Names that people give: functions, namespaces, models, nodes and where they stand.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,6 +89,26 @@ name!(
     /// The name under which a manifest grants a model and a guest opens it.
     ModelName,
     "model name"
+);
+name!(
+    /// Name of a node, unique in its cluster.
+    NodeName,
+    "node name"
+);
+name!(
+    /// A place where nodes stand close together: one building, one network.
+    Site,
+    "site"
+);
+name!(
+    /// Sites under one law and one latency: what `residency = "region"` keeps data in.
+    Region,
+    "region"
+);
+name!(
+    /// A cluster: nodes that share an authority for their certificates and one desired state.
+    ClusterName,
+    "cluster name"
 );
 
 impl Default for Namespace {

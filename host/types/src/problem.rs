@@ -76,6 +76,28 @@ problems! {
     RouteTaken, "route-taken", 409, "The route is taken";
     /// A model that functions may open cannot be removed.
     ModelInUse, "model-in-use", 409, "The model is in use";
+    /// The function's data may not travel to where the call would have to run.
+    Residency, "residency", 403, "The call may not leave";
+    /// A node was asked to run a call that it does not serve.
+    NotHere, "not-here", 421, "The function is not served here";
+    /// The call has been sent from node to node too often.
+    Loop, "loop", 508, "The call goes round in circles";
+    /// No node that may run the function can be reached.
+    NoNode, "no-node", 503, "No node can run the function";
+    /// The node that keeps the function's data cannot be reached.
+    OwnerUnreachable, "owner-unreachable", 503, "The function's owner cannot be reached";
+    /// The call was sent to another node, which may have run it, and no answer came back.
+    Ambiguous, "ambiguous", 504, "The call may have run";
+    /// The node belongs to a cluster, where deployers sign what they want.
+    Unsigned, "unsigned", 403, "A signature is needed";
+    /// A statement is not signed by a key that the node trusts, or not for this cluster.
+    Untrusted, "untrusted", 403, "The statement is not trusted";
+    /// Somebody else changed the function meanwhile, or the statement is an old one.
+    Conflict, "conflict", 409, "The function was changed meanwhile";
+    /// The store that a cluster's desired state is kept in cannot be reached, or is full.
+    ControlUnavailable, "control-unavailable", 503, "The control store is not available";
+    /// A key that was revoked cannot be trusted again.
+    KeyRevoked, "key-revoked", 409, "The key was revoked";
     /// A blob's bytes have another digest than its name says.
     DigestMismatch, "digest-mismatch", 422, "The digest does not match";
 }

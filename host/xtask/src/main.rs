@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask setup | demo | test | bench`.
+//! Chores of this repository: `cargo xtask setup | demo | test | bench | fuzz`.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -8,9 +8,11 @@
 //! | `demo` | builds, starts a node, deploys and calls the samples |
 //! | `test` | sets up and runs every test |
 //! | `bench` | builds and runs a benchmark |
+//! | `fuzz` | builds and runs the fuzz targets |
 
 mod bench;
 mod demo;
+mod fuzz;
 mod setup;
 mod step;
 mod test;
@@ -40,6 +42,8 @@ enum Chore {
     Test(test::Test),
     /// Build and run a benchmark
     Bench(bench::Bench),
+    /// Feed parsers and the tensor interface with made-up input, for a while
+    Fuzz(fuzz::Fuzz),
 }
 
 #[tokio::main]
@@ -60,5 +64,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Chore::Demo(args) => args.run(&workspace).await,
         Chore::Test(args) => args.run(&workspace).await,
         Chore::Bench(args) => args.run(&workspace).await,
+        Chore::Fuzz(args) => args.run(&workspace).await,
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
 //! | `native` | the native side of a function, in a process of its own |
-//! | `plain` | a plain hyper server that calls the engine |
+//! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
 //! | `spread` | medians, and how far runs lie apart |
 
@@ -30,11 +30,15 @@ enum Bench {
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
+    /// Serves a model with plain hyper; for the benches themselves
+    #[command(hide = true)]
+    Plain(plain::Plain),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Native(native) => native.run(),
+        Bench::Plain(plain) => plain.run(),
     }
 }

@@ -9,7 +9,7 @@ use spillway_tests::{Node, bundle_file, workspace};
 
 use crate::caller::Caller;
 use crate::native::{Beside, Function};
-use crate::plain;
+use crate::plain::PlainServer;
 use crate::spread::Spread;
 
 #[derive(Args)]
@@ -98,8 +98,8 @@ async fn overhead(node: &Node, function: Function, folder: &str, pairs: u16) -> 
 
 /// The small network behind a function and behind a plain hyper handler, block by block.
 async fn added(node: &Node, pairs: u16) -> anyhow::Result<Spread> {
-    let plain = plain::serve(&workspace().join("tests/data/mlp/mlp.onnx")).await?;
-    let (mut function, mut plain) = (Caller::connect(node.listen()).await?, Caller::connect(&plain).await?);
+    let plain = PlainServer::start(&workspace().join("tests/data/mlp/mlp.onnx"))?;
+    let (mut function, mut plain) = (Caller::connect(node.listen()).await?, Caller::connect(plain.address()).await?);
     let input: Vec<u8> = (0..64).flat_map(|index| (index as f32 / 64.0).to_le_bytes()).collect();
     let input = Bytes::from(input);
     let mut added = Vec::new();

@@ -74,7 +74,7 @@ CHINESE = page((520, 360), [
 ])
 
 save("receipt.png", RECEIPT)
-save("receipt.jpg", noisy(RECEIPT, 6, 1), quality=90, subsampling=0)
+save("receipt.jpg", noisy(RECEIPT, 6, 1), quality=80)
 save("columns.png", page((640, 400), [
     (30 + 320 * column, 40 + 50 * row, 24, "Sans", text)
     for column, texts in enumerate([
@@ -149,7 +149,7 @@ save("progressive.jpg", noisy(page((640, 480), [
     (70, 190, 34, "Sans", "Monday to Friday"),
     (70, 260, 34, "Sans", "8.00 - 18.30"),
     (70, 360, 26, "Sans", "Permit holders excepted"),
-], (225, 228, 220), (170, 20, 30)), 8, 3), quality=80, progressive=True)
+], (225, 228, 220), (170, 20, 30)), 8, 3), quality=70, progressive=True)
 # The picture is more than eight times as wide as high, which the package pads above and below.
 save("banner.png", page((720, 60), [(20, 12, 28, "Sans", "Breaking news: the river is back in its bed")]))
 # Less than 30 pixels high, which the package enlarges.
@@ -180,3 +180,24 @@ wide.paste(sign, (0, 0), sign)
 save("sign.jpg", noisy(wide, 5, 5), quality=80)
 save("empty.png", Image.new("RGB", (320, 240), WHITE))
 save("meadow.jpg", noisy(Image.new("RGB", (400, 300), (96, 140, 70)), 10, 6), quality=60)
+# As telephones take them: a coloured page at a slight angle, unevenly lit, grainy, and stored small.
+save("poster.jpg", noisy(turned(page((520, 360), [
+    (40, 40, 44, "Serif-Bold", "Village concert"),
+    (40, 130, 30, "Sans", "Saturday, 12 June, 19:30"),
+    (40, 190, 26, "Sans", "Old town hall, first floor"),
+    (40, 280, 26, "Sans-Bold", "Admission 8.50"),
+], (250, 226, 150), (150, 20, 60)), 3, (70, 62, 54)), 9, 7), quality=50)
+save("menu.jpg", noisy(turned(page((460, 380), [
+    (40, 30, 40, "CJK", "今日菜单"),
+    (40, 120, 28, "CJK", "红烧牛肉面"), (300, 120, 28, "CJK", "32元"),
+    (40, 180, 28, "CJK", "番茄鸡蛋汤"), (300, 180, 28, "CJK", "18元"),
+    (40, 240, 28, "CJK", "茉莉花茶"), (300, 240, 28, "CJK", "12元"),
+    (40, 310, 26, "Sans", "Open until 22:00"),
+], (196, 40, 40), (255, 240, 200)), -2, (60, 50, 40)), 7, 8), quality=60, subsampling=1)
+save("timetable.jpg", noisy(page((480, 300), [
+    (30, 25, 30, "Sans-Bold", "Bus 42 to the station"),
+    (30, 90, 22, "SansMono", "06:10 06:40 07:10 07:40"),
+    (30, 130, 22, "SansMono", "12:15 12:45 13:15 13:45"),
+    (30, 170, 22, "SansMono", "18:05 18:35 19:05 19:35"),
+    (30, 235, 22, "Sans", "No service on 25 December"),
+], (40, 90, 60), (235, 235, 120)), 8, 9), quality=40, progressive=True)

@@ -9,12 +9,16 @@ use clap::Args;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use spillway_types::api::{BlobReceipt, Deployment};
-use spillway_types::{Bundle, Digest, FunctionName, Manifest, Namespace, Origin, RoutePattern, format_bytes};
+use spillway_types::{
+    Bundle, Desired, Digest, Effects, FunctionId, FunctionName, Manifest, Namespace, Origin, Release, Route,
+    RoutePattern, format_bytes,
+};
 
 use crate::args::Global;
 use crate::build::ModelFiles;
 use crate::client::{Client, with_body};
 use crate::failure::Failure;
+use crate::signing::{Key, Signing};
 use crate::{output, progress};
 
 /// Deploy a bundle: upload what the node lacks, then switch to the new revision in one step
@@ -48,6 +52,8 @@ pub(crate) struct Deploy {
     /// Where a model's file is, by the model's name or digest; may be given several times
     #[arg(long = "model", value_name = "NAME|DIGEST=FILE", value_parser = parse_model)]
     models: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    key: Key,
 }
 
 fn parse_route(text: &str) -> Result<String, String> {
@@ -80,7 +86,10 @@ impl Deploy {
         for model in &needed {
             self.provide(&client, model, &files).await?;
         }
-        let deployment = self.post(&client, bytes).await?;
+        let deployment = match self.key.for_node(&client).await? {
+            Some(signing) => self.sign(&client, &signing, &bytes).await?,
+            None => self.post(&client, bytes).await?,
+        };
         if global.json {
             return output::json(&deployment);
         }
@@ -153,6 +162,62 @@ impl Deploy {
         Ok(())
     }
 
+    /// Uploads the bundle by its digest, then says in a signed statement that it shall serve.
+    async fn sign(&self, client: &Client, signing: &Signing<'_>, bytes: &[u8]) -> anyhow::Result<Deployment> {
+        let bundle = Bundle::read(bytes)?;
+        let (manifest, stored) = match bundle.manifest() {
+            Some(text) => (Manifest::parse(text, Origin::Bundle)?, bundle.without_models()),
+            None => (self.plain_manifest()?, bundle.component()),
+        };
+        let id = FunctionId::new(self.namespace.clone(), manifest.name.clone());
+        let draft = signing.draft(&id, None).await?;
+        let digest = Digest::of(&stored);
+        let release = Release {
+            revision: draft.revision,
+            bundle: digest,
+            manifest: manifest.to_bundle_toml(),
+            owner: (!manifest.capabilities.keyvalue.is_empty()).then(|| draft.owner.clone()),
+        };
+        if let Some(serving) = &draft.serving
+            && (serving.bundle, &serving.manifest) == (release.bundle, &release.manifest)
+        {
+            return Ok(Deployment {
+                namespace: id.namespace,
+                name: id.name,
+                revision: serving.revision,
+                previous: Some(serving.revision),
+                bundle: digest,
+                unchanged: true,
+                routes: manifest.routes,
+                listen: client.status().await?.listen,
+                compile_seconds: 0.0,
+                compile_cached: true,
+            });
+        }
+        for (digest, model) in bundle.models() {
+            upload(client, "embedded model", *digest, model.to_vec()).await?;
+        }
+        upload(client, "bundle", digest, stored).await?;
+        let bar = progress::waiting("checked, compiled, tried");
+        let published = signing.publish(&id, &draft, Desired::Serve(release)).await;
+        bar.finish_and_clear();
+        published?.context("the node did not say what serves now; see `spillway inspect`")
+    }
+
+    /// The manifest of a component that has none, from the command line.
+    fn plain_manifest(&self) -> anyhow::Result<Manifest> {
+        let name = self.name.clone().context("the component has no manifest; say what it is with --name")?;
+        let route =
+            |path: &String| Route { pattern: RoutePattern { host: None, path: path.clone() }, methods: Vec::new() };
+        let mut manifest = Manifest::plain(name, self.routes.iter().map(route).collect());
+        match self.effects.as_deref() {
+            Some("none") => manifest.effects = Effects::None,
+            Some("idempotent") => manifest.effects = Effects::Idempotent,
+            _ => {}
+        }
+        Ok(manifest)
+    }
+
     async fn post(&self, client: &Client, bytes: Vec<u8>) -> anyhow::Result<Deployment> {
         let length = bytes.len() as u64;
         let bar = progress::bytes("upload, then compile", length);
@@ -177,6 +242,21 @@ impl Deploy {
             query.append_pair("effects", effects);
         }
     }
+}
+
+/// Uploads a blob unless the node has it.
+async fn upload(client: &Client, what: &'static str, digest: Digest, bytes: Vec<u8>) -> anyhow::Result<()> {
+    let name = digest.to_string();
+    let head = client.send_any(client.request(Method::HEAD, &["blobs", &name]).build()?).await?;
+    if head.status() == StatusCode::OK {
+        return Ok(());
+    }
+    let length = bytes.len() as u64;
+    let bar = progress::bytes(what, length);
+    let request = with_body(client.request(Method::PUT, &["blobs", &name]), Cursor::new(bytes), length, &bar);
+    let sent = client.json::<BlobReceipt>(request).await;
+    bar.finish_and_clear();
+    sent.map(drop)
 }
 
 /// The file's length, once it is what the bundle names.
@@ -204,14 +284,16 @@ async fn check_file(model: &Needed, file: &Path, remedy: &str) -> anyhow::Result
 
 fn describe(deployment: &Deployment, data_plane: &Url, seconds: f64) -> anyhow::Result<()> {
     let id = format!("{}/{}", deployment.namespace, deployment.name);
-    let compiled = match deployment.compile_cached {
-        true => "code from the cache".to_owned(),
-        false => format!("compiled in {}", output::seconds(deployment.compile_seconds)),
+    let compiled = match (deployment.compile_cached, deployment.compile_seconds > 0.0) {
+        (true, true) => ", code from the cache".to_owned(),
+        // Another node compiles it.
+        (true, false) => String::new(),
+        (false, _) => format!(", compiled in {}", output::seconds(deployment.compile_seconds)),
     };
     output::line(match (deployment.unchanged, deployment.previous) {
         (true, _) => format!("{id} serves exactly this already, as revision {}", deployment.revision),
         (false, previous) => format!(
-            "{id} serves revision {}{} after {}, {compiled}",
+            "{id} serves revision {}{} after {}{compiled}",
             deployment.revision,
             previous.map(|previous| format!(" (was {previous})")).unwrap_or_default(),
             output::seconds(seconds),

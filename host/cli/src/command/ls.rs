@@ -26,20 +26,30 @@ impl Ls {
         if functions.is_empty() {
             return Ok(output::line("no functions; deploy one with `spillway deploy BUNDLE`")?);
         }
-        let mut table =
-            output::table(&["FUNCTION", "REVISION", "VERSION", "ROUTES", "SANDBOXES", "CALLS", "STATE", "DESCRIPTION"]);
+        // A node that is alone need not say where.
+        let clustered = functions.iter().any(|function| !function.nodes.is_empty() || function.elsewhere.is_some());
+        let mut header = vec!["FUNCTION", "REVISION", "VERSION", "ROUTES", "SANDBOXES", "CALLS", "STATE"];
+        header.extend(clustered.then_some("NODES"));
+        header.push("DESCRIPTION");
+        let mut table = output::table(&header);
         for function in functions {
-            table.add_row([
+            let nodes = function.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            let row = [
                 format!("{}/{}", function.namespace, function.name),
                 function.revision.to_string(),
                 function.version,
                 function.routes.iter().map(output::route).collect::<Vec<_>>().join("\n"),
                 function.sandboxes.to_string(),
                 function.invocations.to_string(),
-                // The cause is long; `inspect` has it.
-                function.fault.map_or("serving", |_| "fault").to_owned(),
-                function.description,
-            ]);
+                // The causes are long; `inspect` has them.
+                match (&function.fault, &function.elsewhere) {
+                    (Some(_), _) => "fault",
+                    (None, Some(_)) => "elsewhere",
+                    (None, None) => "serving",
+                }
+                .to_owned(),
+            ];
+            table.add_row(row.into_iter().chain(clustered.then_some(nodes)).chain([function.description]));
         }
         Ok(output::line(table.trim_fmt())?)
     }

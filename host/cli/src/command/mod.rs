@@ -1,14 +1,18 @@
 //! One file per subcommand.
 
 pub(crate) mod build;
+pub(crate) mod ca;
 pub(crate) mod check_model;
 pub(crate) mod deploy;
+pub(crate) mod drain;
 pub(crate) mod gc;
 pub(crate) mod inspect;
 pub(crate) mod invoke;
+pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod models;
+pub(crate) mod nodes;
 pub(crate) mod rm;
 pub(crate) mod rollback;
 pub(crate) mod up;
@@ -29,6 +33,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rollback(args) => args.run(global).await,
         Command::Rm(args) => args.run(global).await,
         Command::Models(args) => args.run(global).await,
+        Command::Nodes(args) => args.run(global).await,
+        Command::Drain(args) => args.run(global).await,
+        Command::Cordon(args) => args.run(global).await,
+        Command::Uncordon(args) => args.run(global).await,
+        Command::Key(args) => args.run(global).await,
+        Command::Ca(args) => args.run(global),
         Command::Gc(args) => args.run(global).await,
         Command::CheckModel(_) => anyhow::bail!("`main` runs it, without the async runtime"),
     }

@@ -5,11 +5,13 @@ use std::io::{IsTerminal as _, Write as _};
 use anyhow::Context as _;
 use clap::Args;
 use reqwest::Method;
+use spillway_types::Desired;
 
 use crate::args::{Function, Global};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output;
+use crate::signing::Key;
 
 /// Remove a function with all its revisions and routes
 #[derive(Debug, Args)]
@@ -23,6 +25,8 @@ pub(crate) struct Rm {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    key: Key,
 }
 
 impl Rm {
@@ -32,7 +36,15 @@ impl Rm {
             anyhow::bail!("{id} stays");
         }
         let client = Client::new(global)?;
-        client.send(client.function(Method::DELETE, id, &[])).await?;
+        match self.key.for_node(&client).await? {
+            Some(signing) => {
+                let draft = signing.draft(id, None).await?;
+                signing.publish(id, &draft, Desired::Removed).await?;
+            }
+            None => {
+                client.send(client.function(Method::DELETE, id, &[])).await?;
+            }
+        }
         if global.json {
             return output::json(&serde_json::json!({ "removed": id.to_string() }));
         }

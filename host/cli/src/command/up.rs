@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use spillway_types::{format_bytes, parse_bytes, parse_duration};
+use spillway_trust::PublicKey;
+use spillway_types::{Role, Site, format_bytes, parse_bytes, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output;
+use crate::{home, output};
 
 /// Start a node and serve until Ctrl-C or SIGTERM
 ///
@@ -25,6 +26,7 @@ Examples:
   spillway up
   spillway up --data /srv/spillway --listen 0.0.0.0:80 --disk-budget 50GiB
   SPILLWAY_TOKEN=secret spillway up --api 0.0.0.0:3001
+  spillway up --join nats://control:4222 --identity /etc/spillway/box-1 --peer 0.0.0.0:3002 --advertise box-1.example.com
   SPILLWAY_LOG=debug spillway up --log-format json")]
 pub(crate) struct Up {
     /// Folder of everything that the node keeps [default: spillway in $XDG_DATA_HOME or ~/.local/share]
@@ -77,9 +79,73 @@ pub(crate) struct Up {
         value_name = "DURATION"
     )]
     drain_timeout: Duration,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Form of the node's own log on stderr; SPILLWAY_LOG filters it, as in `info` or `spillway_node=debug`
     #[arg(long, env = "SPILLWAY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
+}
+
+/// How to join a cluster.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+struct Cluster {
+    /// Control store of the cluster to join, nats://HOST:PORT; several for several servers of it [default: alone]
+    #[arg(long, env = "SPILLWAY_JOIN", value_delimiter = ',', value_name = "URL", requires = "identity")]
+    join: Vec<String>,
+    /// Folder with the node's certificate, key and authority, as `spillway ca issue` makes it
+    #[arg(long, env = "SPILLWAY_IDENTITY", value_name = "DIR", requires = "join")]
+    identity: Option<PathBuf>,
+    /// What the node is for; has to be what its certificate says [default: what its certificate says]
+    #[arg(long, env = "SPILLWAY_ROLE", value_name = "edge|cloud", requires = "join")]
+    role: Option<Role>,
+    /// Where the node stands; has to be what its certificate says [default: what its certificate says]
+    #[arg(long, env = "SPILLWAY_SITE", value_name = "SITE", requires = "join")]
+    site: Option<Site>,
+    /// Where other nodes reach this one
+    #[arg(long, env = "SPILLWAY_PEER", default_value = "127.0.0.1:3002", value_name = "ADDRESS:PORT", value_parser = address)]
+    peer: SocketAddr,
+    /// Under which name or address other nodes find this one [default: that of --peer]
+    #[arg(long, env = "SPILLWAY_ADVERTISE", value_name = "HOST[:PORT]", requires = "join")]
+    advertise: Option<String>,
+    /// Deployer's key to trust, as `spillway key show` prints it; may be given several times
+    #[arg(long, env = "SPILLWAY_TRUST", value_delimiter = ',', value_name = "PUBLIC KEY", requires = "join")]
+    trust: Vec<PublicKey>,
+    /// Monitoring of the control store, http://HOST:PORT, to learn whether what it acknowledges lasts
+    #[arg(long, env = "SPILLWAY_NATS_MONITORING", value_name = "URL", requires = "join")]
+    nats_monitoring: Option<String>,
+    /// File with credentials for the control store
+    #[arg(long, env = "SPILLWAY_NATS_CREDS", value_name = "FILE", requires = "join")]
+    nats_creds: Option<PathBuf>,
+    /// Copies that the control store is to keep, where this node is the first
+    #[arg(long, env = "SPILLWAY_NATS_REPLICAS", default_value_t = 1, value_name = "N")]
+    nats_replicas: usize,
+    /// Refuse a control store of which it is not known that what it acknowledges lasts
+    #[arg(long, env = "SPILLWAY_STRICT", requires = "join")]
+    strict: bool,
+}
+
+impl Cluster {
+    /// `None` for a node that stays alone.
+    fn config(self) -> Option<spillway_node::ClusterConfig> {
+        let identity = self.identity?;
+        if self.join.is_empty() {
+            return None;
+        }
+        Some(spillway_node::ClusterConfig {
+            join: self.join,
+            identity,
+            role: self.role,
+            site: self.site,
+            peer: self.peer,
+            advertise: self.advertise,
+            trust: self.trust,
+            monitor: self.nats_monitoring,
+            credentials: self.nats_creds,
+            replicas: self.nats_replicas,
+            strict: self.strict,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -130,18 +196,19 @@ impl Up {
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
+            cluster: self.cluster.config(),
         };
         let shutdown = shutdown_signal()?;
         spillway_node::run(config, shutdown, move |addresses| {
             let (listen, api) = (format!("http://{}", addresses.listen), format!("http://{}", addresses.api));
+            let peer = addresses.peer.map(|peer| peer.to_string());
             let printed = if json {
-                output::line(serde_json::json!({ "listen": listen, "api": api, "data": folder }))
+                output::line(serde_json::json!({ "listen": listen, "api": api, "peer": peer, "data": folder }))
             } else {
-                output::line(output::fields(&[
-                    ("functions", listen),
-                    ("control", api),
-                    ("data", format!("{folder} (up to {budget})")),
-                ]))
+                let mut fields = vec![("functions", listen), ("control", api)];
+                fields.extend(peer.map(|peer| ("peers", peer)));
+                fields.push(("data", format!("{folder} (up to {budget})")));
+                output::line(output::fields(&fields))
             };
             if let Err(error) = printed {
                 eprintln!("warning: the addresses cannot be printed: {error}");
@@ -180,13 +247,8 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where data goes by the XDG Base Directory Specification.
 fn default_data() -> anyhow::Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("XDG_DATA_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(variable("HOME")?.join(".local/share")))
-        .map(|base| base.join("spillway"))
+    home::folder("XDG_DATA_HOME", ".local/share")
         .context("there is no home folder to keep data in; name a folder with --data")
 }
 

@@ -19,16 +19,28 @@ impl Store {
         self.shared.database.write(|transaction| {
             let routes = distinct(&new.routes);
             let row = find_or_insert(transaction, &new.function)?;
+            let same = |old: &RevisionRecord| {
+                old.bundle == new.bundle
+                    && old.manifest == new.manifest
+                    && old.models == new.models
+                    && old.routes == routes
+            };
             if let Some(active) = row.active
-                && let Some(old) = rows::revision(transaction, row.key, active)?
-                && old.bundle == new.bundle
-                && old.manifest == new.manifest
-                && old.models == new.models
-                && old.routes == routes
+                && new.number.is_none_or(|number| number == active)
+                && rows::revision(transaction, row.key, active)?.is_some_and(|old| same(&old))
             {
                 return Ok(Committed { number: active, previous: Some(active), unchanged: true });
             }
-            let number = row.last_number + 1;
+            let number = new.number.unwrap_or(row.last_number + 1);
+            if let Some(old) = rows::revision(transaction, row.key, number)? {
+                if same(&old) {
+                    return serve(transaction, &blobs, &row, &old);
+                }
+                transaction.execute(
+                    "DELETE FROM revisions WHERE function = ?1 AND number = ?2",
+                    params![row.key, to_sql(number)],
+                )?;
+            }
             let revision = RevisionRecord {
                 number,
                 bundle: new.bundle,

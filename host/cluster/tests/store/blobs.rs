@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use spillway_cluster::BlobError;
 use spillway_types::Digest;
@@ -95,4 +97,33 @@ fn files_that_are_no_blobs_are_not_listed() {
     fs::write(root.join(&digest.hex()[..2]).join("note.txt"), "").unwrap();
     let listed: Vec<Digest> = fixture.store.blobs().list().unwrap().iter().map(|blob| blob.digest).collect();
     assert_eq!(listed, [digest]);
+}
+
+#[test]
+fn a_blob_that_has_become_a_link_or_no_file_is_not_opened_renewed_or_measured() {
+    let fixture = fixture();
+    let blobs = fixture.store.blobs();
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    let now = fs::metadata(outside.path()).unwrap().modified().unwrap();
+    type Put = fn(&Path, &Path);
+    let places: [(&str, Put); 3] = [
+        ("symbolic", |secret, path| std::os::unix::fs::symlink(secret, path).unwrap()),
+        ("hard", |secret, path| fs::hard_link(secret, path).unwrap()),
+        ("folder", |_, path| fs::create_dir(path).unwrap()),
+    ];
+    for (name, place) in places {
+        let digest = upload(&fixture.store, name.as_bytes());
+        let path = blobs.path(&digest);
+        fs::write(&secret, name).unwrap();
+        fs::remove_file(&path).unwrap();
+        place(&secret, &path);
+        let before = fs::metadata(&secret).unwrap().modified().unwrap();
+        for refused in [blobs.open(&digest).err(), blobs.size(&digest).err()] {
+            assert!(matches!(refused, Some(BlobError::Fault(_))), "{name}: {refused:?}");
+        }
+        let refused = blobs.renew(&digest, now + Duration::from_secs(3600)).unwrap_err();
+        assert!(refused.to_string().contains(&digest.hex()), "{name}: {refused}");
+        assert_eq!(fs::metadata(&secret).unwrap().modified().unwrap(), before, "{name}");
+    }
 }

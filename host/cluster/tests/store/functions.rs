@@ -190,3 +190,27 @@ fn of_two_functions_that_race_for_a_route_exactly_one_wins() {
         assert!(matches!(refused, CommitError::RouteTaken { .. }), "{refused}");
     }
 }
+
+#[test]
+fn a_number_of_the_cluster_wins_over_what_the_node_had_under_it() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    store.commit(&revision(store, "hello", "own v1", &["/own"])).unwrap();
+    store.commit(&revision(store, "hello", "own v2", &["/own"])).unwrap();
+
+    let theirs = NewRevision { number: Some(2), ..revision(store, "hello", "theirs", &["/theirs"]) };
+    assert_eq!(store.commit(&theirs).unwrap(), Committed { number: 2, previous: Some(2), unchanged: false });
+    let record = store.get(&function("hello")).unwrap().expect("it was committed");
+    assert_eq!((record.active, record.revisions.len()), (2, 2));
+    assert_eq!(record.revision(2).unwrap().bundle, theirs.bundle);
+    assert_eq!(record.revision(2).unwrap().routes, theirs.routes);
+    store.check_routes(&function("other"), &[route("/own")]).unwrap();
+    assert!(store.commit(&theirs).unwrap().unchanged);
+
+    // Numbers of a cluster have gaps on a node that was away; going back to a kept one writes no second row.
+    let later = NewRevision { number: Some(7), ..revision(store, "hello", "later", &["/theirs"]) };
+    assert_eq!(store.commit(&later).unwrap(), Committed { number: 7, previous: Some(2), unchanged: false });
+    assert_eq!(store.commit(&theirs).unwrap(), Committed { number: 2, previous: Some(7), unchanged: false });
+    assert_eq!(store.get(&function("hello")).unwrap().unwrap().revisions.len(), 3);
+    assert_eq!(store.commit(&revision(store, "hello", "own", &["/own"])).unwrap().number, 8);
+}

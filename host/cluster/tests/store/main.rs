@@ -6,6 +6,7 @@ mod gc;
 mod keyvalue;
 mod models;
 mod open;
+mod trusted_keys;
 
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +46,7 @@ fn route(path: &str) -> RoutePattern {
 fn revision(store: &Store, name: &str, content: &str, paths: &[&str]) -> NewRevision {
     NewRevision {
         function: function(name),
+        number: None,
         bundle: upload(store, content.as_bytes()),
         manifest: format!("name = {name:?}"),
         models: Vec::new(),

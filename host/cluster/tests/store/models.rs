@@ -3,12 +3,20 @@
 use std::time::Duration;
 
 use spillway_cluster::{GcPolicy, ModelError, ModelRecord, NewRevision, Store};
-use spillway_types::Digest;
+use spillway_types::{Digest, Scalar, Specialization};
 
 use crate::{fixture, function, later, revision, upload};
 
 fn record(digest: Digest, label: &str) -> ModelRecord {
-    ModelRecord { digest, label: label.to_owned(), added_at_ms: 1_700_000_000_000 }
+    ModelRecord {
+        digest,
+        specialization: Specialization::default(),
+        label: label.to_owned(),
+        added_at_ms: 1_700_000_000_000,
+        engine: "tract".to_owned(),
+        inputs: vec!["x: float32[?, 2]".to_owned(), "two\nlines: int64[]".to_owned()],
+        outputs: vec!["y: float32[?]".to_owned()],
+    }
 }
 
 /// Blobs that a garbage collection without grace removes.
@@ -36,13 +44,39 @@ fn an_added_model_stays_until_it_is_removed() {
 }
 
 #[test]
-fn adding_again_renames_and_keeps_the_time() {
+fn adding_again_renames_and_describes_anew_and_keeps_the_time() {
     let fixture = fixture();
     let store = &fixture.store;
     let digest = upload(store, b"model");
     store.add_model(&record(digest, "old.onnx")).unwrap();
-    store.add_model(&ModelRecord { added_at_ms: 1, ..record(digest, "new.onnx") }).unwrap();
-    assert_eq!(store.models().unwrap(), [record(digest, "new.onnx")]);
+    let new = ModelRecord { inputs: vec!["other".to_owned()], ..record(digest, "new.onnx") };
+    store.add_model(&ModelRecord { added_at_ms: 1, ..new.clone() }).unwrap();
+    assert_eq!(store.models().unwrap(), [new]);
+}
+
+#[test]
+fn one_file_is_kept_once_for_each_specialization_and_removed_with_all_of_them() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    let digest = upload(store, b"model");
+    let fixed = ModelRecord {
+        specialization: Specialization {
+            shapes: [("x".to_owned(), vec![1, 576])].into(),
+            constants: [("sr", Scalar::Integer(16_000)), ("gain", Scalar::from_f64(f64::INFINITY))]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+        },
+        ..record(digest, "fixed")
+    };
+    for _ in 0..2 {
+        store.add_model(&fixed).unwrap();
+        store.add_model(&record(digest, "free")).unwrap();
+    }
+    let mut kept = store.models().unwrap();
+    kept.sort_by_key(|model| model.label.clone());
+    assert_eq!(kept, [fixed, record(digest, "free")]);
+    assert!(store.remove_model(&digest).unwrap());
+    assert_eq!(store.models().unwrap(), []);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use spillway_cluster::{OpenError, Store};
+use spillway_cluster::{ModelRecord, OpenError, Store};
+use spillway_types::Specialization;
 
-use crate::{fixture, function, revision};
+use crate::{fixture, function, revision, upload};
 
 #[test]
 fn a_fresh_folder_is_private_and_has_a_layout_version() {
@@ -55,7 +56,7 @@ fn a_newer_database_is_refused_by_number() {
     database.pragma_update(None, "user_version", 9).unwrap();
     drop(database);
     let refused = Store::open(fixture.folder.path()).err().expect("version 9 is refused").to_string();
-    assert!(refused.contains("has database version 9, and this spillway reads 2"), "{refused}");
+    assert!(refused.contains("has database version 9, and this spillway reads 5"), "{refused}");
 }
 
 #[test]
@@ -64,13 +65,45 @@ fn a_database_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     fixture.store.commit(&revision(&fixture.store, "hello", "v1", &["/hello"])).unwrap();
     let before = fixture.store.list().unwrap();
     drop(fixture.store);
-    // What version 2 added is taken away again.
+    // What later versions added is taken away again.
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
-    database.execute_batch("DROP TABLE models; PRAGMA user_version = 1").unwrap();
+    let added = "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; PRAGMA user_version = 1";
+    database.execute_batch(added).unwrap();
     drop(database);
     let store = Store::open(fixture.folder.path()).unwrap();
     assert_eq!(store.list().unwrap(), before);
     assert_eq!(store.models().unwrap(), []);
+}
+
+#[test]
+fn a_model_added_by_the_second_version_stays_and_is_not_described_yet() {
+    let fixture = fixture();
+    let digest = upload(&fixture.store, b"model");
+    drop(fixture.store);
+    let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
+    database
+        .execute_batch(&format!(
+            "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; {}; PRAGMA user_version = 2",
+            include_str!("../../src/schema/v2.sql")
+        ))
+        .unwrap();
+    database.execute("INSERT INTO models VALUES (?1, 'm.onnx', 7)", [digest.to_string()]).unwrap();
+    drop(database);
+    let store = Store::open(fixture.folder.path()).unwrap();
+    let old = ModelRecord {
+        digest,
+        specialization: Specialization::default(),
+        label: "m.onnx".to_owned(),
+        added_at_ms: 7,
+        engine: String::new(),
+        inputs: vec![],
+        outputs: vec![],
+    };
+    assert_eq!(store.models().unwrap(), std::slice::from_ref(&old));
+    // Added again it is the same model, described.
+    let new = ModelRecord { inputs: vec!["x: float32[]".to_owned()], ..old };
+    store.add_model(&new).unwrap();
+    assert_eq!(store.models().unwrap(), [new]);
 }
 
 #[test]

@@ -67,14 +67,14 @@ fn concatenate<T: Element>(
                 continue;
             }
             let rows = input.rows::<T>();
-            for (to, from) in target.chunks_exact_mut(row).zip(rows.chunks_exact(length)) {
+            finished = target.chunks_exact_mut(row).zip(rows.chunks_exact(length)).try_for_each(|(to, from)| {
                 to[offset..][..length].copy_from_slice(from);
-            }
-            offset += length;
-            finished = stop.check();
+                stop.worked(length)
+            });
             if finished.is_err() {
                 return;
             }
+            offset += length;
         }
     });
     finished.map(|()| result)

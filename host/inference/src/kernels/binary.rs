@@ -4,7 +4,8 @@ use spillway_types::operator::BinaryOperator;
 use tract_onnx::prelude::f16;
 
 use super::check::NUMBERS;
-use super::{Check, Plan};
+use super::{Check, Plan, Stop};
+use crate::blocks::Blocks;
 use crate::element::{Element, with_dtype};
 use crate::layout::zip;
 use crate::{DType, RunError, Tensor, byte_length};
@@ -12,7 +13,7 @@ use crate::{DType, RunError, Tensor, byte_length};
 /// One element of the result.
 const NANOSECONDS: f64 = 0.15;
 /// One element raised to a power.
-const POWER_NANOSECONDS: f64 = 3.5;
+const POWER_NANOSECONDS: f64 = 4.4;
 
 pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
     use BinaryOperator as Is;
@@ -49,14 +50,14 @@ pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan
     let (a, b) = (a.view(a.layout().expand(&shape)), b.view(b.layout().expand(&shape)));
     let dtype = if matches!(kind, Kind::Arithmetic) { a.dtype() } else { DType::Boolean };
     let nanoseconds = if operator == Is::Pow { POWER_NANOSECONDS } else { NANOSECONDS };
-    Ok(Plan::compute(name, dtype, shape, nanoseconds, move |_| match kind {
-        Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => Ok(T::arithmetic(operator, &a, &b)),
+    Ok(Plan::compute(name, dtype, shape, nanoseconds, move |stop| match kind {
+        Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => T::arithmetic(operator, &a, &b, stop),
             else check.refuse("no such dtype")),
-        Kind::Comparison => Ok(with_dtype!(a.dtype(), T => compare::<T>(operator, &a, &b))),
-        Kind::Logic => Ok(match a.dtype() {
-            DType::Boolean => logic::<bool>(operator, &a, &b),
-            _ => logic::<u8>(operator, &a, &b),
-        }),
+        Kind::Comparison => with_dtype!(a.dtype(), T => compare::<T>(operator, &a, &b, stop)),
+        Kind::Logic => match a.dtype() {
+            DType::Boolean => logic::<bool>(operator, &a, &b, stop),
+            _ => logic::<u8>(operator, &a, &b, stop),
+        },
     }))
 }
 
@@ -81,51 +82,65 @@ pub(super) fn broadcast(check: Check, a: &[usize], b: &[usize]) -> Result<Vec<us
     axes.collect()
 }
 
-fn combine<T: Element, U: Element>(a: &Tensor, b: &Tensor, f: impl Fn(T, T) -> U + Copy) -> Tensor {
-    Tensor::filled::<U>(a.shape(), |target| {
-        zip((a.stored::<T>(), a.layout()), (b.stored::<T>(), b.layout()), target, f);
-    })
+/// `f` of every pair of elements, row by row, asking `stop` between blocks of them.
+fn combine<T: Element, U: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    stop: &Stop<'_>,
+    f: impl Fn(T, T) -> U + Copy,
+) -> Result<Tensor, RunError> {
+    let mut finished = Ok(());
+    let result = Tensor::filled::<U>(a.shape(), |mut target| {
+        finished = Blocks::of(a.shape()).try_for_each(|block| {
+            stop.check()?;
+            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
+            let (layout_a, layout_b) = (block.of(a.layout()), block.of(b.layout()));
+            zip((a.stored::<T>(), &layout_a), (b.stored::<T>(), &layout_b), to, f);
+            Ok(())
+        });
+    });
+    finished.map(|()| result)
 }
 
-fn compare<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+fn compare<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {
     match operator {
-        BinaryOperator::NotEqual => combine(a, b, |a: T, b: T| a != b),
-        BinaryOperator::Greater => combine(a, b, |a: T, b: T| a > b),
-        BinaryOperator::GreaterOrEqual => combine(a, b, |a: T, b: T| a >= b),
-        BinaryOperator::Lesser => combine(a, b, |a: T, b: T| a < b),
-        BinaryOperator::LesserOrEqual => combine(a, b, |a: T, b: T| a <= b),
-        _ => combine(a, b, |a: T, b: T| a == b),
+        BinaryOperator::NotEqual => combine(a, b, stop, |a: T, b: T| a != b),
+        BinaryOperator::Greater => combine(a, b, stop, |a: T, b: T| a > b),
+        BinaryOperator::GreaterOrEqual => combine(a, b, stop, |a: T, b: T| a >= b),
+        BinaryOperator::Lesser => combine(a, b, stop, |a: T, b: T| a < b),
+        BinaryOperator::LesserOrEqual => combine(a, b, stop, |a: T, b: T| a <= b),
+        _ => combine(a, b, stop, |a: T, b: T| a == b),
     }
 }
 
-fn logic<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+fn logic<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {
     match operator {
-        BinaryOperator::LogicalOr => combine(a, b, |a: T, b: T| a.is_true() | b.is_true()),
-        BinaryOperator::LogicalXor => combine(a, b, |a: T, b: T| a.is_true() ^ b.is_true()),
-        _ => combine(a, b, |a: T, b: T| a.is_true() & b.is_true()),
+        BinaryOperator::LogicalOr => combine(a, b, stop, |a: T, b: T| a.is_true() | b.is_true()),
+        BinaryOperator::LogicalXor => combine(a, b, stop, |a: T, b: T| a.is_true() ^ b.is_true()),
+        _ => combine(a, b, stop, |a: T, b: T| a.is_true() & b.is_true()),
     }
 }
 
 /// A number. Integers wrap around where they overflow, as in NumPy; divided by 0 they are 0, because a tensor has no
 /// place for an error; floats follow IEEE 754. The greater and the lesser of a number and NaN is NaN.
 trait Arithmetic: Element {
-    fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor;
+    fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError>;
 }
 
 macro_rules! arithmetic {
     ($T:ty, $add:expr, $sub:expr, $mul:expr, $div:expr, $pow:expr) => {
         impl Arithmetic for $T {
-            fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor) -> Tensor {
+            fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {
                 #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
                 let nan = |x: $T| x != x;
                 match operator {
-                    BinaryOperator::Sub => combine(a, b, $sub),
-                    BinaryOperator::Mul => combine(a, b, $mul),
-                    BinaryOperator::Div => combine(a, b, $div),
-                    BinaryOperator::Max => combine(a, b, move |a: $T, b: $T| if a > b || nan(a) { a } else { b }),
-                    BinaryOperator::Min => combine(a, b, move |a: $T, b: $T| if a < b || nan(a) { a } else { b }),
-                    BinaryOperator::Pow => combine(a, b, $pow),
-                    _ => combine(a, b, $add),
+                    BinaryOperator::Sub => combine(a, b, stop, $sub),
+                    BinaryOperator::Mul => combine(a, b, stop, $mul),
+                    BinaryOperator::Div => combine(a, b, stop, $div),
+                    BinaryOperator::Max => combine(a, b, stop, move |a: $T, b: $T| if a > b || nan(a) { a } else { b }),
+                    BinaryOperator::Min => combine(a, b, stop, move |a: $T, b: $T| if a < b || nan(a) { a } else { b }),
+                    BinaryOperator::Pow => combine(a, b, stop, $pow),
+                    _ => combine(a, b, stop, $add),
                 }
             }
         }

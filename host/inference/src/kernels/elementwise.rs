@@ -4,7 +4,8 @@ use spillway_types::operator::LinearOptions;
 use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
-use super::{Check, Plan};
+use super::{Check, Plan, Stop};
+use crate::blocks::Blocks;
 use crate::element::{Cast, Element, with_dtype};
 use crate::layout::map;
 use crate::{DType, RunError, Tensor};
@@ -14,9 +15,22 @@ const CAST_NANOSECONDS: f64 = 0.4;
 /// One element times a number, and a sum.
 const LINEAR_NANOSECONDS: f64 = 0.25;
 
-/// `f` of every element, row by row.
-pub(super) fn map_elements<T: Element, U: Element>(input: &Tensor, f: impl Fn(T) -> U + Copy) -> Tensor {
-    Tensor::filled::<U>(input.shape(), |target| map(input.stored::<T>(), input.layout(), target, f))
+/// `f` of every element, row by row, asking `stop` between blocks of them.
+pub(super) fn map_elements<T: Element, U: Element>(
+    input: &Tensor,
+    stop: &Stop<'_>,
+    f: impl Fn(T) -> U + Copy,
+) -> Result<Tensor, RunError> {
+    let mut finished = Ok(());
+    let result = Tensor::filled::<U>(input.shape(), |mut target| {
+        finished = Blocks::of(input.shape()).try_for_each(|block| {
+            stop.check()?;
+            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
+            map(input.stored::<T>(), &block.of(input.layout()), to, f);
+            Ok(())
+        });
+    });
+    finished.map(|()| result)
 }
 
 pub(super) fn cast(dtype: DType, inputs: &[Tensor]) -> Result<Plan, RunError> {
@@ -25,21 +39,25 @@ pub(super) fn cast(dtype: DType, inputs: &[Tensor]) -> Result<Plan, RunError> {
     if input.dtype() == dtype {
         return Ok(Plan::view(check.0, input));
     }
-    Ok(Plan::compute(check.0, dtype, input.shape().to_vec(), CAST_NANOSECONDS, move |_| {
-        Ok(with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, <T as Cast<U>>::cast))))
-    }))
+    Ok(Plan::compute(
+        check.0,
+        dtype,
+        input.shape().to_vec(),
+        CAST_NANOSECONDS,
+        move |stop| with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, stop, <T as Cast<U>>::cast))),
+    ))
 }
 
 pub(super) fn linear(LinearOptions { alpha, beta }: LinearOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
     let check = Check("linear");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &FLOATS)?;
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), LINEAR_NANOSECONDS, move |_| {
+    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), LINEAR_NANOSECONDS, move |stop| {
         let (a, b) = (alpha as f32, beta as f32);
-        Ok(match input.dtype() {
-            DType::Float16 => map_elements(&input, move |x: f16| f16::from_f32(a * x.to_f32() + b)),
-            DType::Float64 => map_elements(&input, move |x: f64| alpha * x + beta),
-            _ => map_elements(&input, move |x: f32| a * x + b),
-        })
+        match input.dtype() {
+            DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(a * x.to_f32() + b)),
+            DType::Float64 => map_elements(&input, stop, move |x: f64| alpha * x + beta),
+            _ => map_elements(&input, stop, move |x: f32| a * x + b),
+        }
     }))
 }

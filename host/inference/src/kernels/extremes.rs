@@ -34,7 +34,7 @@ pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: &[Tensor]) ->
     }
     let inner: usize = input.shape()[axis + 1..].iter().product();
     let is_max = name == "argMax";
-    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
+    let view = input.clone();
     let plan = Plan::compute(check.0, dtype, shape.clone(), NANOSECONDS * length as f64, move |stop| {
         let fill = |target: &mut dyn FnMut(usize, usize)| {
             with_dtype!(numbers input.dtype(), T => {
@@ -54,7 +54,7 @@ pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: &[Tensor]) ->
         };
         finished.map(|()| result)
     });
-    Ok(plan.with_scratch(copied.saturating_add(inner.saturating_mul(16))))
+    Ok(plan.with_scratch(inner.saturating_mul(16)).after_gathering(&view))
 }
 
 /// Tells `found` of every place of the result the position along the axis. `beats` is the strict order.
@@ -72,7 +72,7 @@ fn positions<T: Element>(
     if inner == 1 {
         for (at, row) in source.chunks_exact(length).enumerate() {
             found(at, position(row, beats));
-            stop.check()?;
+            stop.worked(length)?;
         }
         return Ok(());
     }

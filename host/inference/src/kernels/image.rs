@@ -4,13 +4,10 @@ use std::io::Cursor;
 
 use spillway_types::operator::{ColorMode, DecodeImageOptions};
 
+use super::jpeg::JpegHeader;
 use super::orientation::Orientation;
 use super::{Check, Plan};
 use crate::{DType, RunError, Tensor};
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 /// One pixel of a file, decompressed and converted.
 const NANOSECONDS_PER_PIXEL: f64 = 10.0;
@@ -51,7 +48,7 @@ pub(super) fn decode_image(options: DecodeImageOptions, inputs: &[Tensor]) -> Re
     let plan = Plan::compute(check.0, DType::Uint8, shape.clone(), nanoseconds, move |_| {
         let bytes = input.as_bytes().unwrap_or_default();
         let pixels = match header.format {
-            Format::Jpeg => decode_jpeg(bytes),
+            Format::Jpeg(header) => header.decode(bytes).map(|pixels| (3, pixels)),
             Format::Png => decode_png(bytes),
         };
         let (source, pixels) = pixels.or_else(|cause| check.refuse(format!("the image is damaged: {cause}")))?;
@@ -65,7 +62,7 @@ pub(super) fn decode_image(options: DecodeImageOptions, inputs: &[Tensor]) -> Re
 }
 
 enum Format {
-    Jpeg,
+    Jpeg(JpegHeader),
     Png,
 }
 
@@ -87,33 +84,10 @@ fn channels_of(color: ColorMode) -> usize {
     }
 }
 
-fn jpeg(bytes: &[u8]) -> JpegDecoder<ZCursor<&[u8]>> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(LONGEST_EDGE)
-        .set_max_height(LONGEST_EDGE)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    JpegDecoder::new_with_options(ZCursor::new(bytes), options)
-}
-
 fn jpeg_header(bytes: &[u8]) -> Result<Header, String> {
-    let mut decoder = jpeg(bytes);
-    decoder.decode_headers().map_err(|cause| cause.to_string())?;
-    let info = decoder.info().ok_or("its header is cut short")?;
-    let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
-    let (width, height) = (usize::from(info.width), usize::from(info.height));
-    // RGB, and for progressive files 16-bit coefficients of all components, in whole blocks of up to 32 pixels.
-    let padded = (width.next_multiple_of(32)).saturating_mul(height.next_multiple_of(32));
-    let scratch_bytes = padded.saturating_mul(3 + 2 * usize::from(info.components));
-    Ok(Header { format: Format::Jpeg, width, height, orientation, scratch_bytes })
-}
-
-/// Always three channels: the decoder makes them of gray, and of the four of CMYK, too.
-fn decode_jpeg(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
-    let mut decoder = jpeg(bytes);
-    decoder.decode_headers().map_err(|cause| cause.to_string())?;
-    let pixels = decoder.decode().map_err(|cause| cause.to_string())?;
-    Ok((3, pixels))
+    let jpeg = JpegHeader::read(bytes)?;
+    let JpegHeader { width, height, orientation, .. } = jpeg;
+    Ok(Header { format: Format::Jpeg(jpeg), width, height, orientation, scratch_bytes: jpeg.scratch_bytes(bytes) })
 }
 
 fn png(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, String> {

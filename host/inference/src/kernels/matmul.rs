@@ -1,13 +1,12 @@
 //! matmul: matrix products over the last two axes.
 
-use std::borrow::Cow;
-
 use tract_onnx::prelude::f16;
 use tract_onnx::prelude::tract_ndarray::linalg::general_mat_mul;
 use tract_onnx::prelude::tract_ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar};
 
 use super::binary::broadcast;
 use super::check::FLOATS;
+use super::elementwise::map_elements;
 use super::{Check, Plan, Stop};
 use crate::element::Element;
 use crate::layout::Odometer;
@@ -15,6 +14,8 @@ use crate::{DType, RunError, Tensor};
 
 /// One multiplication and sum.
 const NANOSECONDS: f64 = 0.02;
+/// Writing out or widening one element of an input.
+const COPY_NANOSECONDS: f64 = 0.4;
 /// How many of them between two questions whether to go on: some 4 ms.
 const BLOCK: usize = 200_000_000;
 
@@ -44,30 +45,39 @@ pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {
             .or_else(|cause| check.refuse(format!("the inputs, broadcast, are too large: {cause}")))?;
     }
     let dtype = a.dtype();
-    let scratch = scratch_bytes(&[&a, &b], &shape);
+    let (scratch, copied) = (scratch_bytes(&[&a, &b], &shape), copied_elements(&[&a, &b]));
     let plan = Plan::compute(check.0, dtype, shape.clone(), NANOSECONDS * depth as f64, move |stop| {
         let sides = [(&a, &shape_a), (&b, &shape_b)];
         match dtype {
             DType::Float16 => {
                 // Widened and rounded once: products of halves summed as halves lose all meaning.
-                let [a, b] = sides.map(|(tensor, shape)| {
-                    let wide = super::elementwise::map_elements(tensor, |x: f16| x.to_f32());
-                    wide.view(wide.layout().expand(shape))
-                });
-                let wide = products::<f32>(&a, &b, &shape, stop)?;
-                Ok(super::elementwise::map_elements(&wide, f16::from_f32))
+                let widen = |(tensor, shape): (&Tensor, &Vec<usize>)| {
+                    let wide = map_elements(tensor, stop, |x: f16| x.to_f32())?;
+                    Ok::<_, RunError>(wide.view(wide.layout().expand(shape)))
+                };
+                let [a, b] = sides.map(widen);
+                let wide = products::<f32>(&a?, &b?, &shape, stop)?;
+                map_elements(&wide, stop, f16::from_f32)
             }
             DType::Float64 => {
-                let [a, b] = sides.map(|(tensor, shape)| tensor.view(tensor.layout().expand(shape)));
+                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape));
                 products::<f64>(&a, &b, &shape, stop)
             }
             _ => {
-                let [a, b] = sides.map(|(tensor, shape)| tensor.view(tensor.layout().expand(shape)));
+                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape));
                 products::<f32>(&a, &b, &shape, stop)
             }
         }
     });
-    Ok(plan.with_scratch(scratch))
+    let nanoseconds = plan.nanoseconds + COPY_NANOSECONDS * copied as f64;
+    Ok(Plan { nanoseconds, ..plan.with_scratch(scratch) })
+}
+
+/// `tensor` in `shape`, which has more axes in front at most. A matrix that has to be written out is so before it is
+/// repeated: nobody is charged for a copy of it for each matrix of the other side.
+fn over_batch(tensor: &Tensor, shape: &[usize]) -> Tensor {
+    let tensor = if repeats(tensor) { tensor.copied() } else { tensor.clone() };
+    tensor.view(tensor.layout().expand(shape))
 }
 
 /// Halves are widened; a matrix that repeats its rows or columns is written out.
@@ -83,6 +93,12 @@ fn scratch_bytes(inputs: &[&Tensor], shape: &[usize]) -> usize {
         0
     };
     copies.fold(wide, usize::saturating_add)
+}
+
+/// How many elements are written out or widened before anything is multiplied.
+fn copied_elements(inputs: &[&Tensor]) -> usize {
+    let copied = inputs.iter().filter(|input| input.dtype() == DType::Float16 || repeats(input));
+    copied.map(|input| input.layout().len()).fold(0, usize::saturating_add)
 }
 
 /// Whether the matrices of `tensor` show one element twice, which `ndarray` may refuse.
@@ -108,8 +124,8 @@ fn products<T: Element + LinalgScalar>(
 }
 
 /// Matrices in a storage, all of one shape.
-struct Matrices<'a, T: Clone> {
-    stored: Cow<'a, [T]>,
+struct Matrices<'a, T> {
+    stored: &'a [T],
     batch: Vec<(usize, usize)>,
     offset: usize,
     shape: (usize, usize),
@@ -119,16 +135,11 @@ struct Matrices<'a, T: Clone> {
 impl<'a, T: Element> Matrices<'a, T> {
     fn of(tensor: &'a Tensor) -> Self {
         let rows = tensor.shape().len() - 2;
-        let own = if repeats(tensor) { Some(tensor.copied()) } else { None };
-        let layout = own.as_ref().unwrap_or(tensor).layout();
+        let layout = tensor.layout();
         let axes: Vec<_> = layout.shape.iter().copied().zip(layout.strides.iter().copied()).collect();
-        let stored = match &own {
-            Some(own) => Cow::Owned(own.stored::<T>().to_vec()),
-            None => Cow::Borrowed(tensor.stored::<T>()),
-        };
         let shape = (axes[rows].0, axes[rows + 1].0);
         let strides = (axes[rows].1, axes[rows + 1].1);
-        Self { stored, batch: axes[..rows].to_vec(), offset: layout.offset, shape, strides }
+        Self { stored: tensor.stored::<T>(), batch: axes[..rows].to_vec(), offset: layout.offset, shape, strides }
     }
 
     fn view(&self, offset: usize) -> ArrayView2<'_, T> {

@@ -8,7 +8,7 @@
 //! | `arrange` | concat, pad |
 //! | `resample` | resample2d |
 //! | `warp` | warp |
-//! | `image` | decode-image |
+//! | `image`, `jpeg` | decode-image |
 //! | `softmax`, `matmul` | softmax, matmul |
 //! | `extremes`, `reduce` | argMax, argMin, reduceMax and its kin |
 //!
@@ -21,6 +21,7 @@ mod check;
 mod elementwise;
 mod extremes;
 mod image;
+mod jpeg;
 mod matmul;
 mod orientation;
 mod reduce;
@@ -31,10 +32,16 @@ mod unary;
 mod views;
 mod warp;
 
+use std::cell::Cell;
+
 use spillway_types::operator::Operator;
 
+use crate::blocks::BLOCK;
 use crate::{DType, RunError, Tensor};
 use check::Check;
+
+/// Copying one element of a view to where it lies row by row.
+const GATHER_NANOSECONDS: f64 = 0.4;
 
 /// What an operator will do, its arguments checked.
 pub(crate) struct Plan {
@@ -81,6 +88,16 @@ impl Plan {
         Self { name, dtype, shape, scratch_bytes: 0, nanoseconds, work: Work::Compute(Box::new(work)) }
     }
 
+    /// The same, after laying `input` out row by row where it does not lie so: a view may show far more than the result
+    /// has.
+    fn after_gathering(self, input: &Tensor) -> Self {
+        if input.layout().is_row_major() {
+            return self;
+        }
+        let nanoseconds = self.nanoseconds + GATHER_NANOSECONDS * input.layout().len() as f64;
+        Self { nanoseconds, ..self.with_scratch(input.byte_length()) }
+    }
+
     /// The same, needing this much memory beside the result.
     fn with_scratch(self, scratch_bytes: usize) -> Self {
         Self { scratch_bytes: self.scratch_bytes.saturating_add(scratch_bytes), ..self }
@@ -113,16 +130,27 @@ pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunErr
 }
 
 /// Asked by long work now and then whether to go on.
-pub(crate) struct Stop<'a>(&'a dyn Fn() -> bool);
+pub(crate) struct Stop<'a> {
+    should_stop: &'a dyn Fn() -> bool,
+    /// Elements worked on since it was last asked.
+    elements: Cell<usize>,
+}
 
 impl<'a> Stop<'a> {
     pub(crate) fn new(should_stop: &'a dyn Fn() -> bool) -> Self {
-        Self(should_stop)
+        Self { should_stop, elements: Cell::new(0) }
+    }
+
+    /// As [`check`](Self::check), but asks only once a block of elements has been worked on since the last time.
+    pub(crate) fn worked(&self, elements: usize) -> Result<(), RunError> {
+        self.elements.set(self.elements.get().saturating_add(elements));
+        if self.elements.get() < BLOCK { Ok(()) } else { self.check() }
     }
 
     /// # Errors
     /// [`RunError::DeadlineExceeded`] when the work should end.
     pub(crate) fn check(&self) -> Result<(), RunError> {
-        if (self.0)() { Err(RunError::DeadlineExceeded) } else { Ok(()) }
+        self.elements.set(0);
+        if (self.should_stop)() { Err(RunError::DeadlineExceeded) } else { Ok(()) }
     }
 }

@@ -92,7 +92,7 @@ fn reduce_rows<T: Reduce>(
 ) -> Result<(), RunError> {
     for (index, to) in target.iter_mut().enumerate() {
         *to = T::reduce(&source[index * count..][..count], reduction);
-        stop.check()?;
+        stop.worked(count)?;
     }
     Ok(())
 }

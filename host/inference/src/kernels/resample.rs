@@ -41,15 +41,14 @@ pub(super) fn resample2d(options: Resample2dOptions, inputs: &[Tensor]) -> Resul
         columns: (input.shape()[columns.0], columns.1),
         inner: input.shape()[columns.0 + 1..].iter().product(),
     };
-    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
-    let scratch = [copied, geometry.scratch_bytes(count)].into_iter().fold(0, usize::saturating_add);
+    let view = input.clone();
     let nanoseconds = NANOSECONDS_PER_TAP * (2 * count) as f64;
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers input.dtype(), T => {
             resample::<T>(&input, &shape, geometry, options.mode, stop)
         }, else check.refuse("no such dtype"))
     });
-    Ok(plan.with_scratch(scratch))
+    Ok(plan.with_scratch(geometry.scratch_bytes(count)).after_gathering(&view))
 }
 
 fn resample<T: Sample>(

@@ -18,7 +18,7 @@ pub(super) fn softmax(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
     let inner: usize = shape[axis + 1..].iter().product();
     // A column's numbers stand apart, so they are taken to one place and back.
     let column = shape[axis].saturating_mul(size_of::<f64>());
-    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
+    let view = input.clone();
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), NANOSECONDS, move |stop| {
         with_dtype!(floats input.dtype(), T => {
             let mut finished = Ok(());
@@ -28,7 +28,7 @@ pub(super) fn softmax(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
             finished.map(|()| result)
         }, else check.refuse("no such dtype"))
     });
-    Ok(plan.with_scratch(copied.saturating_add(column)))
+    Ok(plan.with_scratch(column).after_gathering(&view))
 }
 
 fn columns<T: Sample>(
@@ -50,8 +50,8 @@ fn columns<T: Sample>(
             normalise(&mut column);
             let places = to[place..].iter_mut().step_by(inner);
             places.zip(&column).for_each(|(to, &from)| *to = T::from_real(from));
+            stop.worked(length)?;
         }
-        stop.check()?;
     }
     Ok(())
 }

@@ -5,14 +5,16 @@ use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
 use super::elementwise::map_elements;
-use super::{Check, Plan};
+use super::{Check, Plan, Stop};
 use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
-/// One element through a hyperbolic tangent or the error function; an exponential is faster.
-const TRANSCENDENTAL_NANOSECONDS: f64 = 7.0;
+/// One element through an exponential, a logarithm, a sine.
+const EXPONENTIAL_NANOSECONDS: f64 = 2.8;
+/// One element through a tangent, a hyperbolic tangent, the error function.
+const TRANSCENDENTAL_NANOSECONDS: f64 = 10.0;
 /// One element rounded, for which baseline x86-64 has no instruction.
-const ROUNDING_NANOSECONDS: f64 = 1.3;
+const ROUNDING_NANOSECONDS: f64 = 1.5;
 /// One element through anything simpler.
 const SIMPLE_NANOSECONDS: f64 = 0.2;
 
@@ -26,20 +28,20 @@ pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, 
     let (name, dtypes, nanoseconds): (_, &[DType], _) = match operator {
         Is::Abs => ("abs", &SIGNED, SIMPLE_NANOSECONDS),
         Is::Ceil => ("ceil", &FLOATS, ROUNDING_NANOSECONDS),
-        Is::Cos => ("cos", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Cos => ("cos", &FLOATS, EXPONENTIAL_NANOSECONDS),
         Is::Erf => ("erf", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
-        Is::Exp => ("exp", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Exp => ("exp", &FLOATS, EXPONENTIAL_NANOSECONDS),
         Is::Floor => ("floor", &FLOATS, ROUNDING_NANOSECONDS),
         Is::Gelu => ("gelu", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
-        Is::Log => ("log", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Log => ("log", &FLOATS, EXPONENTIAL_NANOSECONDS),
         Is::LogicalNot => ("logicalNot", &logic, SIMPLE_NANOSECONDS),
         Is::Neg => ("neg", &SIGNED, SIMPLE_NANOSECONDS),
         Is::Reciprocal => ("reciprocal", &FLOATS, SIMPLE_NANOSECONDS),
         Is::Relu => ("relu", &SIGNED, SIMPLE_NANOSECONDS),
         Is::RoundEven => ("roundEven", &FLOATS, ROUNDING_NANOSECONDS),
-        Is::Sigmoid => ("sigmoid", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Sigmoid => ("sigmoid", &FLOATS, EXPONENTIAL_NANOSECONDS),
         Is::Sign => ("sign", &SIGNED, SIMPLE_NANOSECONDS),
-        Is::Sin => ("sin", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::Sin => ("sin", &FLOATS, EXPONENTIAL_NANOSECONDS),
         Is::Sqrt => ("sqrt", &FLOATS, SIMPLE_NANOSECONDS),
         Is::Tan => ("tan", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
         Is::Tanh => ("tanh", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
@@ -48,28 +50,26 @@ pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, 
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, dtypes)?;
     let dtype = if operator == Is::LogicalNot { DType::Boolean } else { input.dtype() };
-    Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |_| {
-        Ok(match input.dtype() {
-            DType::Boolean => map_elements(&input, |x: bool| !x),
-            DType::Uint8 => map_elements(&input, |x: u8| x == 0),
-            DType::Float16 => half(&input, operator),
-            DType::Float32 => single(&input, operator),
-            DType::Float64 => double(&input, operator),
-            DType::Int8 => i8::apply(&input, operator),
-            DType::Int16 => i16::apply(&input, operator),
-            DType::Int32 => i32::apply(&input, operator),
-            DType::Int64 => i64::apply(&input, operator),
-            other => return check.refuse(format!("the input is {other}")),
-        })
+    Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |stop| match input.dtype() {
+        DType::Boolean => map_elements(&input, stop, |x: bool| !x),
+        DType::Uint8 => map_elements(&input, stop, |x: u8| x == 0),
+        DType::Float16 => half(&input, operator, stop),
+        DType::Float32 => single(&input, operator, stop),
+        DType::Float64 => double(&input, operator, stop),
+        DType::Int8 => i8::apply(&input, operator, stop),
+        DType::Int16 => i16::apply(&input, operator, stop),
+        DType::Int32 => i32::apply(&input, operator, stop),
+        DType::Int64 => i64::apply(&input, operator, stop),
+        other => check.refuse(format!("the input is {other}")),
     }))
 }
 
 macro_rules! floats {
     ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $erf:path) => {
-        fn $name(input: &Tensor, operator: UnaryOperator) -> Tensor {
+        fn $name(input: &Tensor, operator: UnaryOperator, stop: &Stop<'_>) -> Result<Tensor, RunError> {
             macro_rules! each {
                 ($f:expr) => {
-                    map_elements(input, |x: $T| {
+                    map_elements(input, stop, |x: $T| {
                         let f: fn($F) -> $F = $f;
                         ($from)(f(($to)(x)))
                     })
@@ -108,19 +108,19 @@ floats!(double, f64, f64, |x| x, |x| x, libm::erf);
 
 /// The operators that WebNN has for integers. The least number has no opposite and stays, as in NumPy.
 trait Integer: Element {
-    fn apply(input: &Tensor, operator: UnaryOperator) -> Tensor;
+    fn apply(input: &Tensor, operator: UnaryOperator, stop: &Stop<'_>) -> Result<Tensor, RunError>;
 }
 
 macro_rules! integers {
     ($($T:ty),*) => {$(
         impl Integer for $T {
-            fn apply(input: &Tensor, operator: UnaryOperator) -> Tensor {
+            fn apply(input: &Tensor, operator: UnaryOperator, stop: &Stop<'_>) -> Result<Tensor, RunError> {
                 match operator {
-                    UnaryOperator::Abs => map_elements(input, <$T>::wrapping_abs),
-                    UnaryOperator::Neg => map_elements(input, <$T>::wrapping_neg),
-                    UnaryOperator::Sign => map_elements(input, <$T>::signum),
+                    UnaryOperator::Abs => map_elements(input, stop, <$T>::wrapping_abs),
+                    UnaryOperator::Neg => map_elements(input, stop, <$T>::wrapping_neg),
+                    UnaryOperator::Sign => map_elements(input, stop, <$T>::signum),
                     // The others are refused for integers before.
-                    _ => map_elements(input, |x: $T| x.max(0)),
+                    _ => map_elements(input, stop, |x: $T| x.max(0)),
                 }
             }
         }
@@ -137,14 +137,14 @@ pub(super) fn clamp(options: ClampOptions, inputs: &[Tensor]) -> Result<Plan, Ru
     let greatest = options.max_value.unwrap_or(f64::INFINITY);
     // So written, NaN is refused with the rest.
     check.that(least <= greatest, || format!("`min-value` {least} must not be above `max-value` {greatest}"))?;
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), SIMPLE_NANOSECONDS, move |_| {
+    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), SIMPLE_NANOSECONDS, move |stop| {
         with_dtype!(numbers input.dtype(), T => {
             let is_float = FLOATS.contains(&input.dtype());
             // An integer that is at least 0.5 is at least 1.
             let (least, greatest) = if is_float { (least, greatest) } else { (least.ceil(), greatest.floor()) };
             let (least, greatest) = (<T as Element>::from_f64(least), <T as Element>::from_f64(greatest));
             let bound = move |x: T| if x < least { least } else if x > greatest { greatest } else { x };
-            Ok(map_elements(&input, bound))
+            map_elements(&input, stop, bound)
         }, else check.refuse("no such dtype"))
     }))
 }

@@ -43,7 +43,7 @@ pub(super) fn warp(options: WarpOptions, inputs: &[Tensor]) -> Result<Plan, RunE
     (shape[0], shape[1]) = sizes;
     let taps = tap_count(options.mode).pow(2) as f64;
     let nanoseconds = taps * NANOSECONDS_PER_TAP + NANOSECONDS_PER_PIXEL / channels.max(1) as f64;
-    let copied = if input.layout().is_row_major() { 0 } else { input.byte_length() };
+    let view = input.clone();
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         let image = Size { height, width, channels };
         with_dtype!(numbers input.dtype(), T => {
@@ -57,7 +57,7 @@ pub(super) fn warp(options: WarpOptions, inputs: &[Tensor]) -> Result<Plan, RunE
             finished.map(|()| result)
         }, else check.refuse("no such dtype"))
     });
-    Ok(plan.with_scratch(copied))
+    Ok(plan.after_gathering(&view))
 }
 
 /// Shows no more numbers than fit a message.

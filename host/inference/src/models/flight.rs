@@ -93,7 +93,7 @@ impl Flight {
         Self { ticket: Ticket { shared, model, reserved_bytes: 0, has_landed: false }, origin }
     }
 
-    /// Starts the load on a kernel thread; before a model's first one, the screening is asked.
+    /// Starts the load on a kernel thread, or on that of guests' models; before a model's first one, the screening is asked.
     ///
     /// That has a thread of its own: it waits, for a minute perhaps, and kernel threads are for those who compute. Nobody
     /// joins it; it ends with its flight, or with the process.
@@ -101,7 +101,7 @@ impl Flight {
         let (shared, model) = (self.ticket.shared.clone(), self.ticket.model.clone());
         let is_new = model.usage().loaded_bytes() == 0;
         let Some(screening) = shared.screening.get().filter(|_| is_new).cloned() else {
-            return shared.threads.spawn(move |_| self.fly()).detach();
+            return self.queue();
         };
         let digest = model.digest();
         let work = move || match screen(
@@ -111,13 +111,18 @@ impl Flight {
             shared.engine.as_ref(),
             screening.as_ref(),
         ) {
-            Ok(()) => shared.threads.spawn(move |_| self.fly()).detach(),
+            Ok(()) => self.queue(),
             Err(error) => self.fail(error),
         };
         if let Err(error) = thread::Builder::new().name("model-check".into()).spawn(work) {
             // The flight went with the closure, and all who wait hear of it.
             tracing::error!(%digest, %error, "a thread for the check of a model cannot be started");
         }
+    }
+
+    fn queue(self) {
+        let shared = self.ticket.shared.clone();
+        shared.loaders(&self.origin).spawn(move |_| self.fly()).detach();
     }
 
     /// Ends before the load, and tells all who wait why.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,12 +77,20 @@ fn read_verified(expected: Digest, file: &Path) -> Result<Vec<u8>, OpenError> {
     if found == expected { Ok(bytes) } else { Err(OpenError::WrongDigest { expected, found }) }
 }
 
-/// Follows no link and opens no device or pipe: a node puts plain files under its digests, and nothing else.
+/// Follows no link, and opens no device, no pipe and no file of several names: a node puts plain files of its own under
+/// its digests, and nothing else.
 fn open_regular(path: &Path) -> io::Result<File> {
     // Nonblocking, or a pipe that nobody writes to would hold this thread. Plain files do not care.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.nlink() > 1 {
+        return Err(io::Error::other("the file has other names (hard links); put a copy in its place"));
+    }
+    Ok(file)
 }
 
 pub(super) fn unreadable(digest: Digest) -> impl Fn(io::Error) -> OpenError {

@@ -3,6 +3,7 @@
 //! Locks: the registry's first, a model's second, none while something large is freed.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -23,6 +24,9 @@ use crate::{Engine, KernelThreads, Screening};
 pub(crate) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) threads: Arc<KernelThreads>,
+    /// Where models that guests bring are loaded, one after the other, once there is one; `None` if the system refuses a
+    /// thread.
+    guests: OnceLock<Option<KernelThreads>>,
     pub(super) policy: ModelPolicy,
     pub(super) tally: Arc<Tally>,
     /// Told when a model has been loaded, for whoever watches over idle ones.
@@ -58,7 +62,23 @@ struct Freed {
 impl Shared {
     pub(super) fn new(engine: Arc<dyn Engine>, threads: Arc<KernelThreads>, policy: ModelPolicy) -> Arc<Self> {
         let (tally, changed, registry) = (Tally::new(), Notify::new(), Mutex::default());
-        Arc::new(Self { engine, threads, policy, tally, changed, screening: OnceLock::new(), registry })
+        let (guests, screening) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { engine, threads, guests, policy, tally, changed, screening, registry })
+    }
+
+    /// The threads that load from `origin`. Guests may bring models one after the other, each as slow to load as a check
+    /// lets it be: they wait for each other, and not the runs of others for them.
+    pub(super) fn loaders(&self, origin: &Origin) -> &KernelThreads {
+        match origin {
+            Origin::File(_) => &self.threads,
+            Origin::Bytes(_) => {
+                let started = self.guests.get_or_init(|| {
+                    let started = KernelThreads::named("guest-model", NonZeroUsize::MIN);
+                    started.inspect_err(|error| tracing::error!(%error, "no thread for the models of guests")).ok()
+                });
+                started.as_ref().unwrap_or(&self.threads)
+            }
+        }
     }
 
     /// The handle of the model, which may or may not be loaded. One opened with a `file` can be loaded again from now on.

@@ -70,7 +70,8 @@ impl Models {
     /// The model that `bytes` are: one with the same digest if it is there, else loaded now.
     ///
     /// There is no file to load it from again, so it stays in memory as long as somebody holds it, and no longer. (Its
-    /// bytes could be kept instead, but they are about as many as its weights.) Once [`open`](Self::open) has been
+    /// bytes could be kept instead, but they are about as many as its weights.) Such loads have one thread for all, so
+    /// that they delay each other and no run. Once [`open`](Self::open) has been
     /// called with a file of the same digest it is a model like any other.
     ///
     /// # Errors
@@ -120,6 +121,11 @@ impl Models {
                 Some(due) => _ = tokio::time::timeout_at(due.into(), changed).await,
             }
         }
+    }
+
+    /// The name of the engine that loads and runs the models.
+    pub fn engine(&self) -> &'static str {
+        self.shared.engine.name()
     }
 
     /// What has happened to all models so far.

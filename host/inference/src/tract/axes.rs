@@ -114,6 +114,15 @@ impl Axes {
         (0..self.symbols.len()).map(|slot| if is_first(slot) { batch } else { other }).collect()
     }
 
+    /// The shapes of inputs whose free axes have `lengths`.
+    pub(super) fn shapes(&self, types: &[TensorType], lengths: &[usize]) -> Vec<Vec<usize>> {
+        let shape = |(of, slots): (&TensorType, &Vec<Option<usize>>)| {
+            let axes = of.shape.iter().zip(slots);
+            axes.map(|(fixed, slot)| fixed.or_else(|| lengths.get((*slot)?).copied()).unwrap_or(1)).collect()
+        };
+        types.iter().zip(&self.inputs).map(shape).collect()
+    }
+
     /// As [`substitutions`](Self::substitutions), for looking lengths up.
     pub(super) fn values(&self, lengths: &[usize]) -> SymbolValues {
         let known = self.symbols.iter().zip(lengths);

@@ -17,6 +17,7 @@ const LONGEST_AXIS: usize = 256;
 
 /// Checks `graph` and all that it contains. The recursion is bounded by the depth to which protobuf is decoded.
 pub(super) fn check(graph: &GraphProto) -> Result<(), LoadError> {
+    check_names([&graph.name])?;
     for tensor in &graph.initializer {
         check_tensor(tensor, &tensor.name)?;
     }
@@ -37,6 +38,7 @@ pub(super) fn check(graph: &GraphProto) -> Result<(), LoadError> {
         let names = [&node.name, &node.op_type, &node.domain];
         check_names(names.into_iter().chain(&node.input).chain(&node.output))?;
         for attribute in &node.attribute {
+            check_names([&attribute.name])?;
             let of = format!("{} of node `{}`", attribute.name, node.name);
             for tensor in attribute.t.iter().chain(&attribute.tensors) {
                 check_tensor(tensor, &of)?;

@@ -8,8 +8,9 @@ use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto:
 use tract_onnx::prelude::{Framework, InferenceModel};
 
 use super::branches::fold_branches;
+use super::defaults::complete;
 use super::specialize::specialize;
-use super::{claims, explain};
+use super::{claims, explain, listed};
 use crate::LoadError;
 
 /// A parsed graph, not yet typed.
@@ -30,18 +31,13 @@ pub(super) struct DeclaredOutput {
 impl Graph {
     pub(super) fn read(file: Vec<u8>, specialization: &Specialization) -> Result<Self, LoadError> {
         let onnx = tract_onnx::onnx();
-        let mut proto = onnx.proto_model_for_read(&mut file.as_slice()).map_err(|cause| {
-            // Deep down in the message, behind one word for each level.
-            if format!("{cause:#}").contains("recursion limit") {
-                return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
-            }
-            LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
-        })?;
+        let mut proto = decode(&file, &onnx)?;
         drop(file);
         // Before anything is made of the graph, and once more below, when lengths have been fixed.
         if let Some(graph) = &proto.graph {
             claims::check(graph)?;
         }
+        proto.graph.iter_mut().for_each(complete);
         specialize(&mut proto, specialization)?;
         fold_branches(&mut proto, &onnx);
         let graph = check(&proto, &onnx)?;
@@ -55,6 +51,22 @@ impl Graph {
         }
         Ok(Self { model: parsed.model, input_names, outputs })
     }
+}
+
+/// The file's messages, with claims that hold. Nothing has been made of them yet.
+pub(super) fn decode(mut file: &[u8], onnx: &Onnx) -> Result<ModelProto, LoadError> {
+    let proto = onnx.proto_model_for_read(&mut file).map_err(|cause| {
+        // Deep down in the message, behind one word for each level.
+        if format!("{cause:#}").contains("recursion limit") {
+            return LoadError::NotAModel("its graphs are nested too deeply (past protobuf's limit)".into());
+        }
+        LoadError::NotAModel(format!("the file is not ONNX, or is cut short ({})", explain(&cause)))
+    })?;
+    // Before anything is made of the graph; `check` does it once more, when lengths have been fixed.
+    if let Some(graph) = &proto.graph {
+        claims::check(graph)?;
+    }
+    Ok(proto)
 }
 
 impl DeclaredOutput {
@@ -91,9 +103,9 @@ fn check<'a>(proto: &'a ModelProto, onnx: &Onnx) -> Result<&'a GraphProto, LoadE
     let mut missing = BTreeSet::new();
     collect_missing(graph, onnx, &mut missing);
     if !missing.is_empty() {
-        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         return Err(LoadError::Unsupported(format!(
-            "the engine `tract` has no operator {names}; export the model with standard ONNX operators"
+            "the engine `tract` has no operator {}; export the model with standard ONNX operators",
+            listed(&missing)
         )));
     }
     Ok(graph)

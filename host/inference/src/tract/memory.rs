@@ -1,24 +1,27 @@
 //! How much memory a run takes beside its inputs, before it takes it.
 //!
 //! Two things are counted: before the run, the results that are alive at once, from the shapes that the plan has for
-//! these inputs; and in the run, each result whose shape depends on values, as soon as these are known. What an operator
-//! needs for itself while it computes (packed panels of a matrix, mostly) is not counted.
+//! these inputs; and in the run, each result whose shape depends on values, as soon as these are known. Panels that a
+//! matrix is packed into for a product, and where a convolution looks for its windows, are results of nodes of their own in
+//! a plan, and counted as such. What else an operator needs for itself (a tile, a transform's buffer, the body of a loop)
+//! tract does not tell: its `eval_tmp_memory_usage` sums results, too.
 
 use std::collections::HashMap;
 
-use tract_onnx::prelude::{SymbolValues, TValue, TypedFact, TypedModel};
+use tract_onnx::prelude::{SymbolValues, TDim, TValue, TypedFact, TypedModel};
 use tract_onnx::tract_core::internal::{TypedNode, TypedOp};
 use tract_onnx::tract_core::ops::konst::Const;
 
+use super::budget::place;
 use super::plan::Plan;
 use crate::RunError;
 
 /// Elements of an input that are looked at to tell the shape of a result: more than any list of lengths has.
 const MOST_LENGTHS: usize = 64;
 
-/// The most bytes of results that are alive at once, where the axes have these lengths. What cannot be told counts for
-/// nothing here, and is for [`admit`].
-pub(super) fn peak(plan: &Plan, symbols: &SymbolValues) -> u64 {
+/// Refuses a run whose results that are alive at once take more than `limit_bytes`, where the axes have these lengths. What
+/// cannot be told counts for nothing here, and is for [`admit`].
+pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) -> Result<(), RunError> {
     let model = plan.model();
     let order = plan.order_without_consts();
     let mut last_use: HashMap<usize, usize> = HashMap::new();
@@ -35,15 +38,18 @@ pub(super) fn peak(plan: &Plan, symbols: &SymbolValues) -> u64 {
         ending.entry(step).or_default().push(node);
     }
     let bytes = |node: usize| if model.node(node).op_is::<Const>() { 0 } else { node_bytes(model, node, symbols) };
-    let (mut alive, mut most) = (0_u64, 0_u64);
+    let (mut alive, mut most, mut first_beyond) = (0_u64, 0_u64, None);
     for (step, node) in order.iter().enumerate() {
         alive = alive.saturating_add(bytes(*node));
         most = most.max(alive);
+        if alive > limit_bytes {
+            first_beyond.get_or_insert(*node);
+        }
         for ended in ending.get(&step).into_iter().flatten() {
             alive = alive.saturating_sub(bytes(*ended));
         }
     }
-    most
+    first_beyond.map_or(Ok(()), |node| Err(too_much(model.node(node), most, limit_bytes)))
 }
 
 fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
@@ -51,14 +57,14 @@ fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// Checked: lengths come from callers and from files.
+/// With what the elements themselves refer to, such as packed panels. Checked: lengths come from callers and from files.
 fn fact_bytes(fact: &TypedFact, symbols: &SymbolValues) -> Option<u64> {
-    let lengths = fact.shape.iter().map(|axis| u64::try_from(axis.eval(symbols).as_i64()?).ok());
-    let mut bytes = fact.datum_type.size_of() as u64;
-    for length in lengths {
-        bytes = bytes.saturating_mul(length?);
-    }
-    Some(bytes)
+    let number = |length: &TDim| u64::try_from(length.eval(symbols).as_i64()?).ok();
+    let elements = fact.shape.iter().try_fold(1_u64, |elements, axis| Some(elements.saturating_mul(number(axis)?)))?;
+    let mut buffers = fact.exotic_fact.iter().flat_map(|exotic| exotic.buffer_sizes());
+    let own = fact.datum_type.size_of() as u64;
+    let size = buffers.try_fold(own, |size, buffer| Some(size.saturating_add(number(&buffer)?)))?;
+    Some(elements.saturating_mul(size))
 }
 
 /// Refuses a node whose results, of a shape that only its inputs tell, are past `limit_bytes`.
@@ -79,7 +85,8 @@ pub(super) fn admit(
     // `NonZero`, times the rank.
     let Ok(results) = op.output_facts(&facts) else { return Ok(()) };
     let sizes = results.iter().map(|fact| fact_bytes(fact, symbols).unwrap_or(0));
-    check(sizes.fold(0, u64::saturating_add), limit_bytes)
+    let needed_bytes = sizes.fold(0, u64::saturating_add);
+    if needed_bytes <= limit_bytes { Ok(()) } else { Err(too_much(node, needed_bytes, limit_bytes)) }
 }
 
 /// With the values, where there are few: they may be lengths.
@@ -92,7 +99,6 @@ fn fact_of(value: &TValue) -> TypedFact {
     TypedFact::dt_shape(value.datum_type(), value.shape())
 }
 
-/// Whether so much may be taken.
-pub(super) fn check(needed_bytes: u64, limit_bytes: u64) -> Result<(), RunError> {
-    if needed_bytes <= limit_bytes { Ok(()) } else { Err(RunError::TooMuchMemory { needed_bytes, limit_bytes }) }
+fn too_much(node: &TypedNode, needed_bytes: u64, limit_bytes: u64) -> RunError {
+    RunError::TooMuchMemory { place: place(node.op.name(), &node.name), needed_bytes, limit_bytes }
 }

@@ -4,20 +4,32 @@
 //! | --- | --- |
 //! | `graph` | reads the file; refuses what is no ONNX graph and operators that tract lacks, all by name |
 //! | `claims` | refuses shapes and sizes that do not hold, and weights in other files |
+//! | `defaults` | writes out a default that tract gets wrong |
 //! | `specialize` | writes what the manifest fixes, shapes and constants, into the file's graph |
 //! | `branches` | puts the branch that is taken in the place of each `If` whose condition is known |
 //! | `axes` | gives every free axis of the inputs a symbol; at a run, reads the symbols' values off the inputs |
-//! | `memory` | refuses a run that would take too much memory |
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
+//! | `analysis`, `optimizer` | tract's two loops of that, which stop at a `budget` |
+//! | `lengths` | refuses numbers that tract would cut |
+//! | `memory` | refuses a run that would take too much memory |
+//! | `run` | runs a plan |
 
+mod analysis;
 mod axes;
 mod branches;
+mod budget;
 mod claims;
+mod defaults;
 mod graph;
+mod lengths;
 mod memory;
+mod optimizer;
 mod plan;
+mod run;
 mod specialize;
 mod tflite;
+
+use std::collections::BTreeSet;
 
 use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
@@ -34,6 +46,22 @@ use tflite::Flat;
 /// run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TractEngine;
+
+impl TractEngine {
+    /// Does only the checks that [`load`](Engine::load) does before tract makes anything of the file. They are this
+    /// crate's own, so they neither panic nor take more time and memory than a multiple of what the file has: what a
+    /// file merely claims costs nothing.
+    ///
+    /// # Errors
+    /// As [`load`](Engine::load). A file that passes may still fail to load.
+    pub fn examine(&self, file: &[u8]) -> Result<(), LoadError> {
+        if tflite::is_tflite(file) {
+            Flat::read(file.to_vec()).map(drop)
+        } else {
+            graph::decode(file, &tract_onnx::onnx()).map(drop)
+        }
+    }
+}
 
 impl Engine for TractEngine {
     fn name(&self) -> &'static str {
@@ -95,6 +123,15 @@ impl LoadedModel for TractModel {
         self.plans.memory_bytes(self.file_bytes)
     }
 
+    fn trials(&self) -> Vec<Vec<Vec<usize>>> {
+        let lengths = if self.axes.are_fixed() {
+            vec![Vec::new()]
+        } else {
+            plan::TRIALS.iter().map(|(batch, other)| self.axes.guess(*batch, *other)).collect()
+        };
+        lengths.iter().map(|lengths| self.axes.shapes(&self.inputs, lengths)).collect()
+    }
+
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         self.run_within(inputs, stop, u64::MAX)
     }
@@ -106,9 +143,9 @@ impl LoadedModel for TractModel {
         limit_bytes: u64,
     ) -> Result<Vec<Tensor>, RunError> {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
-        let plan = self.plans.find_or_make(&self.axes, &lengths)?;
-        memory::check(memory::peak(&plan, &self.axes.values(&lengths)), limit_bytes)?;
-        plan::run(&plan, inputs, stop, limit_bytes)
+        let plan = self.plans.find_or_make(&self.axes, &lengths, limit_bytes)?;
+        memory::admit_plan(&plan, &self.axes.values(&lengths), limit_bytes)?;
+        run::run(&plan, inputs, stop, limit_bytes)
     }
 }
 
@@ -119,6 +156,21 @@ fn explain(error: &TractError) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text,
         Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Names for a message: a file may have any number of them, of any length.
+fn listed(names: &BTreeSet<String>) -> String {
+    const MOST: usize = 10;
+    const LONGEST: usize = 100;
+    let cut = |name: &String| match name.char_indices().nth(LONGEST) {
+        None => name.clone(),
+        Some((end, _)) => format!("{}…", &name[..end]),
+    };
+    let first = names.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => first,
+        rest => format!("{first} and {rest} more"),
     }
 }
 

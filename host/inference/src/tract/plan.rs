@@ -1,22 +1,25 @@
 //! Execution plans: one for all shapes where tract can optimise with symbols, else one per shape, a few of them kept.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tract_onnx::prelude::{
-    Datum, DatumType, InferenceModel, InferenceModelExt, IntoArcTensor, TValue, TractError, TractResult, TypedModel,
-    TypedRunnableModel, TypedSimplePlan,
+    Datum, DatumType, InferenceModel, InferenceModelExt, TractError, TractResult, TypedModel, TypedRunnableModel,
+    TypedSimplePlan,
 };
 use tract_onnx::tract_core::ops::{cast::cast, konst::Const};
-use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::SpecialOps;
 
+use super::analysis::analyse;
 use super::axes::Axes;
+use super::budget::Budget;
+use super::explain;
 use super::graph::DeclaredOutput;
+use super::optimizer::optimise;
 use super::tflite::Flat;
-use super::{explain, memory};
 use crate::job::contain;
 use crate::tensor::dtype_of;
-use crate::{LoadError, RunError, Tensor, TensorType};
+use crate::{LoadError, RunError, TensorType};
 
 /// How many shapes of one model keep their plans. Each holds its own packed weights, so more would cost more memory
 /// than the time is worth: planning takes about as long as one to four runs (magika 10 ms, PP-OCR detection 114 ms).
@@ -24,7 +27,15 @@ const KEPT_SHAPES: usize = 4;
 
 /// What free axes are tried as when a model loads, as (first axis, others): the usual single item; images, which nets
 /// halve five or six times; and an even number for models that split their first axis.
-const TRIALS: [(usize, usize); 3] = [(1, 1), (1, 320), (64, 64)];
+pub(super) const TRIALS: [(usize, usize); 3] = [(1, 1), (1, 320), (64, 64)];
+
+/// How long a plan for a new shape may take, beside ten times as long as the first plan did. It is made though its caller
+/// may have gone meanwhile, because others come with that shape.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How much larger than the weights in the file what a plan computes of them may be, as for a check: decoding those of
+/// four bits makes eight times as many bytes.
+const DECODED: u64 = 8;
 
 pub(super) type Plan = Arc<TypedRunnableModel>;
 
@@ -40,6 +51,8 @@ pub(super) enum Plans {
         recent: Mutex<Vec<(Vec<usize>, Plan)>>,
         /// Held while planning, so that callers with one new shape make one plan.
         planning: Mutex<()>,
+        /// How long that may take.
+        patience: Duration,
     },
 }
 
@@ -50,7 +63,7 @@ impl Plans {
         axes: &Axes,
         outputs: Vec<DeclaredOutput>,
     ) -> Result<(Self, Vec<TensorType>), LoadError> {
-        let general_error = match source.plan(axes) {
+        let general_error = match source.plan(axes, &Budget::default()) {
             Ok(plan) => {
                 let outputs = types_of(&plan, outputs, false)?;
                 return Ok((Self::One(plan), outputs));
@@ -63,11 +76,13 @@ impl Plans {
         let mut last_error = general_error;
         for (batch, other) in TRIALS {
             let lengths = axes.guess(batch, other);
-            match source.plan_for(axes, &lengths) {
+            let started = Instant::now();
+            match source.plan_for(axes, &lengths, &Budget::default()) {
                 Ok(plan) => {
+                    let patience = PATIENCE + 10 * started.elapsed();
                     let outputs = types_of(&plan, outputs, true)?;
                     let recent = Mutex::new(vec![(lengths, plan)]);
-                    return Ok((Self::PerShape { source, recent, planning: Mutex::new(()) }, outputs));
+                    return Ok((Self::PerShape { source, recent, planning: Mutex::default(), patience }, outputs));
                 }
                 Err(error) => last_error = error,
             }
@@ -79,11 +94,12 @@ impl Plans {
         )))
     }
 
-    /// The plan for inputs whose free axes have `lengths`; made now if no recent run had them.
-    pub(super) fn find_or_make(&self, axes: &Axes, lengths: &[usize]) -> Result<Plan, RunError> {
-        let (source, recent, planning) = match self {
+    /// The plan for inputs whose free axes have `lengths`; made now if no recent run had them, of results that take
+    /// `limit_bytes` at most.
+    pub(super) fn find_or_make(&self, axes: &Axes, lengths: &[usize], limit_bytes: u64) -> Result<Plan, RunError> {
+        let (source, recent, planning, patience) = match self {
             Self::One(plan) => return Ok(plan.clone()),
-            Self::PerShape { source, recent, planning } => (source, recent, planning),
+            Self::PerShape { source, recent, planning, patience } => (source, recent, planning, patience),
         };
         if let Some(plan) = find(recent, lengths) {
             return Ok(plan);
@@ -93,8 +109,16 @@ impl Plans {
         if let Some(plan) = find(recent, lengths) {
             return Ok(plan);
         }
-        let plan = source.plan_for(axes, lengths).map_err(|cause| {
-            RunError::EngineFailed(format!("tract cannot plan the model for these shapes ({})", explain(&cause)))
+        let decoded_bytes = (source.memory_bytes() as u64).saturating_mul(DECODED);
+        let budget = Budget {
+            bytes: (limit_bytes < u64::MAX).then(|| limit_bytes.max(decoded_bytes)),
+            until: Some(Instant::now() + *patience),
+        };
+        let plan = source.plan_for(axes, lengths, &budget).map_err(|cause| match cause.downcast_ref::<RunError>() {
+            Some(refused) => refused.clone(),
+            None => {
+                RunError::EngineFailed(format!("tract cannot plan the model for these shapes ({})", explain(&cause)))
+            }
         })?;
         let mut recent = lock(recent);
         if recent.len() == KEPT_SHAPES {
@@ -118,65 +142,6 @@ impl Plans {
     }
 }
 
-/// Runs `plan` on the calling thread, asking `stop` before every node.
-pub(super) fn run(
-    plan: &Plan,
-    inputs: Vec<Tensor>,
-    stop: &dyn Fn() -> bool,
-    limit_bytes: u64,
-) -> Result<Vec<Tensor>, RunError> {
-    let given = inputs.into_iter().enumerate().map(|(index, tensor)| {
-        let elements = tensor.elements();
-        let planned = plan.model().input_fact(index).map_or(elements.datum_type(), |fact| fact.datum_type);
-        TValue::from_const(relabel(elements, planned))
-    });
-    let inputs = given.collect();
-    let outputs = plan.spawn().and_then(|mut state| {
-        state.run_plan_with_eval(inputs, |context, state, node, inputs| {
-            if stop() {
-                return Err(TractError::new(Stopped));
-            }
-            memory::admit(node, context.symbols, &inputs, limit_bytes).map_err(TractError::new)?;
-            eval(context, state, node, inputs)
-        })
-    });
-    match outputs {
-        Ok(outputs) => {
-            let outputs = outputs.into_iter().map(|value| {
-                let elements = value.into_arc_tensor();
-                let stored = elements.datum_type().unquantized();
-                Tensor::from_elements(relabel(elements, stored))
-            });
-            outputs.collect::<Result<_, _>>().map_err(RunError::EngineFailed)
-        }
-        Err(error) if error.is::<Stopped>() => Err(RunError::DeadlineExceeded),
-        Err(error) => Err(match error.downcast_ref::<RunError>() {
-            Some(refused) => refused.clone(),
-            None => RunError::EngineFailed(explain(&error)),
-        }),
-    }
-}
-
-/// The same integers with or without the scale and zero point that they stand for: callers know quantised tensors as
-/// what is stored. A copy, where the label changes.
-fn relabel(elements: Arc<tract_onnx::prelude::Tensor>, wanted: DatumType) -> Arc<tract_onnx::prelude::Tensor> {
-    let given = elements.datum_type();
-    if given == wanted || given.unquantized() != wanted.unquantized() {
-        return elements;
-    }
-    let mut copy = elements.as_ref().clone();
-    #[allow(unsafe_code, reason = "tract has no safe way; both types are the same integers, as the line above asserts")]
-    unsafe {
-        copy.set_datum_type(wanted);
-    }
-    Arc::new(copy)
-}
-
-/// Carries the wish to stop through tract's errors.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped between two graph nodes")]
-struct Stopped;
-
 /// What plans are made of.
 pub(super) enum Source {
     /// A graph that tract reasons about, with symbols for the lengths that are free.
@@ -187,22 +152,25 @@ pub(super) enum Source {
 
 impl Source {
     /// A plan for all lengths of the free axes.
-    fn plan(&self, axes: &Axes) -> TractResult<Plan> {
+    fn plan(&self, axes: &Axes, budget: &Budget) -> TractResult<Plan> {
         match self {
-            Self::Onnx(model) => plan(|| model.clone().into_typed()),
-            Self::Tflite(flat) if axes.are_fixed() => plan(|| flat.typed(&[])),
+            Self::Onnx(model) => plan(|| typed(model.as_ref().clone(), budget), budget),
+            Self::Tflite(flat) if axes.are_fixed() => plan(|| flat.typed(&[]), budget),
             Self::Tflite(_) => Err(TractError::msg("TFLite models are planned for each shape")),
         }
     }
 
-    fn plan_for(&self, axes: &Axes, lengths: &[usize]) -> TractResult<Plan> {
+    fn plan_for(&self, axes: &Axes, lengths: &[usize], budget: &Budget) -> TractResult<Plan> {
         match self {
-            Self::Onnx(model) => plan(|| {
-                let mut model = model.clone();
-                model.set_symbols(&axes.substitutions(lengths))?;
-                model.into_typed()
-            }),
-            Self::Tflite(flat) => plan(|| flat.typed(lengths)),
+            Self::Onnx(model) => plan(
+                || {
+                    let mut model = model.as_ref().clone();
+                    model.set_symbols(&axes.substitutions(lengths))?;
+                    typed(model, budget)
+                },
+                budget,
+            ),
+            Self::Tflite(flat) => plan(|| flat.typed(lengths), budget),
         }
     }
 
@@ -217,11 +185,16 @@ impl Source {
     }
 }
 
-fn plan(typed: impl FnOnce() -> TractResult<TypedModel>) -> TractResult<Plan> {
+fn typed(mut model: InferenceModel, budget: &Budget) -> TractResult<TypedModel> {
+    analyse(&mut model, budget)?;
+    model.into_typed()
+}
+
+fn plan(typed: impl FnOnce() -> TractResult<TypedModel>, budget: &Budget) -> TractResult<Plan> {
     let plan = contain(|| {
         let mut model = typed()?;
         give_shapes_numbers(&mut model)?;
-        TypedSimplePlan::new(model.into_optimized()?)
+        TypedSimplePlan::new(optimise(model, budget)?)
     });
     // A shape at which tract panics is one more shape that does not fit; another may.
     plan.unwrap_or_else(|panic| Err(TractError::msg(panic)))

@@ -86,7 +86,7 @@ fn a_run_whose_shapes_ask_for_too_much_is_refused_before_it_takes_it() {
     let image = Tensor::from_bytes(DType::Float32, &[1, 1, 8, 8], &[0; 256]).unwrap();
     // 8 million times 8 million pixels of 4 bytes.
     match run("resize", image, 1 << 30).unwrap_err() {
-        RunError::TooMuchMemory { needed_bytes, limit_bytes } => {
+        RunError::TooMuchMemory { needed_bytes, limit_bytes, .. } => {
             assert!(needed_bytes >= 256_000_000_000_000, "{needed_bytes}");
             assert_eq!(limit_bytes, 1 << 30);
         }
@@ -192,7 +192,10 @@ fn a_model_file_that_is_a_link_or_no_file_is_not_opened() {
     let (real, link) = (bench.folder.path().join("echo"), bench.folder.path().join("link"));
     std::fs::write(&real, "echo").unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
-    for path in [link, bench.folder.path().to_owned(), "/dev/zero".into()] {
+    let (shared, other) = (bench.folder.path().join("shared"), bench.folder.path().join("other name"));
+    std::fs::write(&shared, "echo").unwrap();
+    std::fs::hard_link(&shared, &other).unwrap();
+    for path in [link, shared, other, bench.folder.path().to_owned(), "/dev/zero".into()] {
         let error = block_on(bench.models.open(ModelSource::new(Digest::of(b"echo"), path.clone()))).unwrap_err();
         assert!(matches!(error, OpenError::Read { .. }), "{}: {error}", path.display());
     }

@@ -209,6 +209,22 @@ async fn a_model_from_bytes_that_a_file_has_too_is_one_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_run_does_not_wait_for_a_model_that_a_guest_brings() {
+    let bench = Bench::new(1);
+    let model = bench.open("echo").await.unwrap();
+    let running = async {
+        eventually(|| bench.loads() == 2).await;
+        let run = model.run(x(7), Some(Instant::now() + Duration::from_secs(30))).await;
+        bench.engine.gate.open();
+        run
+    };
+    let (run, brought) = tokio::join!(running, bench.models.open_bytes(b"gated".to_vec()));
+    assert_eq!(run.unwrap().outputs[0].as_bytes().unwrap(), [7]);
+    assert!(brought.is_ok());
+    assert_eq!(*bench.engine.loaders.lock().unwrap(), ["kernel-0", "guest-model-0"]);
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_model_are_refused_every_time() {
     let bench = Bench::new(1);
     bench.engine.gate.open();

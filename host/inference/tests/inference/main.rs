@@ -3,9 +3,11 @@
 mod cache;
 mod fake;
 mod hostile;
+mod jpeg;
 mod kernels;
 mod lifecycle;
 mod onnx;
+mod planning;
 mod pressure;
 mod rejections;
 mod runs;

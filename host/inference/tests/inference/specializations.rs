@@ -112,7 +112,7 @@ fn what_does_not_fit_the_model_names_the_input_and_the_remedy() {
         (refusal("strings", &[], &[("text", one)]), "input `text` is of a type that tensors do not have"),
     ];
     for (message, expected) in cases {
-        assert!(message.starts_with("the manifest does not fit the model: "), "{message}");
+        assert!(message.starts_with("`shapes` and `constants` do not fit the model: "), "{message}");
         assert!(message.contains(expected), "{message}");
     }
 }

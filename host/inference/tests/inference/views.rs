@@ -133,3 +133,26 @@ async fn long_work_ends_at_its_deadline() {
     assert!(!next.is_short());
     assert_eq!(next.run(threads, None).await.unwrap().dtype(), Float32);
 }
+
+/// Short work runs where others wait for it. Laying a view out is work, however small the result.
+#[test]
+fn work_that_first_copies_millions_of_elements_is_not_short() {
+    let side = 2048;
+    let bytes = Tensor::from_bytes(Uint8, &[side, side], &vec![0; side * side]).unwrap();
+    let turned = compute(Transpose(vec![]), &[&bytes]);
+    let row = Tensor::from_bytes(Float32, &[1, 1], &[0; 4]).unwrap();
+    let repeated = compute(Expand(vec![side as u32, side as u32]), &[&row]);
+    let halves = Tensor::from_bytes(Float16, &[side, side], &vec![0; 2 * side * side]).unwrap();
+    let (mode, sizes) = (InterpolationMode::Linear, (1, 1));
+    let (matrix, border) = (vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], PaddingMode::Edge);
+    let none = |dtype| Tensor::from_bytes(dtype, &[0, side], &[]).unwrap();
+    for (operator, inputs) in [
+        (Resample2d(Resample2dOptions { mode, sizes, axes: (0, 1) }), vec![turned.clone()]),
+        (Warp(WarpOptions { matrix, sizes, mode, border, value: 0.0 }), vec![turned]),
+        (Matmul, vec![none(Float32), repeated]),
+        (Matmul, vec![none(Float16), halves]),
+    ] {
+        let kernel = Kernel::new(operator, inputs).unwrap();
+        assert!(kernel.scratch_bytes() >= side * side && !kernel.is_short(), "{kernel:?}");
+    }
+}

@@ -9,9 +9,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use spillway_types::api::{Deployment, FunctionDetail, FunctionSummary, ModelRef, RevisionSummary, Rollback};
-use spillway_types::{Effects, FunctionId, Manifest, Origin, Problem, ProblemType, RoutePattern};
+use spillway_types::{Effects, FunctionId, Manifest, NodeName, Origin, Problem, ProblemType, RoutePattern};
 
+use super::cluster::refuse_unsigned;
 use super::{Refused, Shared, bad_query};
+use crate::cluster::Elsewhere;
 use crate::deploy::{DeployOptions, Deployed, blocking, host_problem, unknown_function};
 use crate::node::Node;
 
@@ -28,6 +30,7 @@ pub(super) async fn deploy(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     bundle: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<(StatusCode, Json<Deployment>), Refused> {
+    refuse_unsigned(&node)?;
     let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     let options = options(query)?;
     let bundle = bundle.map_err(|error| {
@@ -70,7 +73,12 @@ fn options(query: Vec<(String, String)>) -> Result<DeployOptions, Problem> {
 
 pub(super) async fn list(State(node): Shared) -> Json<Vec<FunctionSummary>> {
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
-    Json(functions.iter().map(|(id, deployed)| summary(&node, id, deployed)).collect())
+    let here = functions.iter().map(|(id, deployed)| summary(&node, id, deployed));
+    let elsewhere = node.cluster.as_ref().map(|cluster| cluster.elsewhere()).unwrap_or_default();
+    let elsewhere = elsewhere.iter().filter(|function| !functions.contains_key(&function.id));
+    let mut all: Vec<_> = here.chain(elsewhere.map(|function| summary_elsewhere(&node, function))).collect();
+    all.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+    Json(all)
 }
 
 pub(super) async fn inspect(
@@ -139,8 +147,36 @@ fn summary(node: &Node, id: &FunctionId, deployed: &Deployed) -> FunctionSummary
         routes: manifest.routes.clone(),
         sandboxes,
         invocations: node.metrics().function(id).invocations(),
+        nodes: nodes(node, id, revision, fault.is_none()),
         fault,
+        elsewhere: None,
     }
+}
+
+/// A function that runs on other nodes.
+fn summary_elsewhere(node: &Node, function: &Elsewhere) -> FunctionSummary {
+    let Elsewhere { id, release, manifest, reason } = function;
+    FunctionSummary {
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        version: manifest.version.to_string(),
+        description: manifest.description.clone(),
+        revision: release.revision,
+        routes: manifest.routes.clone(),
+        sandboxes: 0,
+        invocations: node.metrics().function(id).invocations(),
+        nodes: nodes(node, id, release.revision, false),
+        fault: None,
+        elsewhere: Some(reason.to_string()),
+    }
+}
+
+/// Where a revision serves.
+fn nodes(node: &Node, id: &FunctionId, revision: u64, here: bool) -> Vec<NodeName> {
+    let Some(cluster) = &node.cluster else { return Vec::new() };
+    let peers = cluster.peers().all();
+    let there = peers.iter().filter(|peer| peer.serves(id) == Some(revision)).map(|peer| peer.name().clone());
+    here.then(|| cluster.identity().node.clone()).into_iter().chain(there).collect()
 }
 
 pub(super) async fn rollback(
@@ -148,6 +184,7 @@ pub(super) async fn rollback(
     Path(path): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Json<Deployment>, Refused> {
+    refuse_unsigned(&node)?;
     let id = function_id(path)?;
     let wanted: Rollback = if body.is_empty() {
         Rollback::default()
@@ -158,6 +195,7 @@ pub(super) async fn rollback(
 }
 
 pub(super) async fn remove(State(node): Shared, Path(path): Path<(String, String)>) -> Result<StatusCode, Refused> {
+    refuse_unsigned(&node)?;
     node.remove(function_id(path)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

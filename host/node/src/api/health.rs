@@ -10,14 +10,22 @@ use spillway_types::api::{GcSummary, NodeStatus};
 
 use super::{Refused, Shared};
 use crate::deploy::{blocking, host_problem};
-use crate::metrics::{FunctionReading, resident_bytes};
+use crate::metrics::FunctionReading;
 
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(node): Shared) -> (StatusCode, &'static str) {
-    if node.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n") }
+pub(super) async fn ready(State(node): Shared) -> (StatusCode, String) {
+    let cluster = node.cluster.as_ref();
+    let drained = cluster.is_some_and(|cluster| cluster.orders().draining);
+    let (status, word) = match (node.is_ready(), drained) {
+        (true, false) => (StatusCode::OK, "ok"),
+        (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "drained: other nodes take the calls"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting or draining"),
+    };
+    let concerns = cluster.map(|cluster| cluster.concerns()).unwrap_or_default();
+    (status, std::iter::once(word.to_owned()).chain(concerns).map(|line| line + "\n").collect())
 }
 
 pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
@@ -29,7 +37,8 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
         uptime_seconds: node.started.elapsed().as_secs(),
         functions,
         models: node.models.loaded().len(),
-        resident_bytes: resident_bytes(),
+        resident_bytes: node.capacity(None).memory.process_bytes,
+        cluster: node.cluster.as_ref().map(|cluster| cluster.status()),
     })
 }
 
@@ -38,6 +47,7 @@ pub(super) async fn collect(State(node): Shared) -> Result<Json<GcSummary>, Refu
 }
 
 pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Refused> {
+    let capacity = node.capacity(node.cluster.as_deref());
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
     let readings = functions.iter().filter_map(|(id, deployed)| {
         let revision = deployed.active.as_ref().ok()?;
@@ -50,8 +60,13 @@ pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Re
             waiting: revision.waiting(),
         })
     });
-    let text =
-        node.metrics().render(readings, &node.models.loaded(), &node.models.counts(), &node.models.threads().load());
+    let text = node.metrics().render(
+        readings,
+        &node.models.loaded(),
+        &node.models.counts(),
+        &node.models.threads().load(),
+        &capacity,
+    );
     let text = text.map_err(host_problem)?;
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))

@@ -2,8 +2,10 @@
 
 mod auth;
 mod blobs;
+mod cluster;
 mod functions;
 mod health;
+mod keys;
 mod logs;
 mod models;
 
@@ -56,9 +58,15 @@ fn router(node: Arc<Node>) -> Router {
         .route("/functions/{namespace}/{name}", get(functions::inspect).delete(functions::remove))
         .route("/functions/{namespace}/{name}/rollback", post(functions::rollback))
         .route("/functions/{namespace}/{name}/logs", get(logs::read))
+        .route("/functions/{namespace}/{name}/statement", get(cluster::draft))
+        .route("/statements", post(cluster::publish))
+        .route("/nodes", get(cluster::nodes))
+        .route("/nodes/{node}/{order}", post(cluster::order))
         .route("/models", get(models::list).post(models::add))
         .route("/models/{digest}", get(models::inspect).delete(models::remove))
         .route("/models/{digest}/unload", post(models::unload))
+        .route("/keys", get(keys::list).post(keys::trust))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/gc", post(health::collect))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
         // A model may be larger than memory: it is written as it comes.

@@ -9,13 +9,13 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use spillway_cluster::{Fault, ModelRecord};
-use spillway_inference::TensorType;
 use spillway_types::api::{AddModel, ModelStatus};
 use spillway_types::{Digest, Problem, ProblemType, Scalar, Specialization};
 
 use super::functions::serving;
 use super::{Refused, Shared};
 use crate::deploy::{blocking, host_problem};
+use crate::models::{ModelKey, in_words};
 use crate::node::Node;
 
 pub(super) async fn list(State(node): Shared) -> Result<Json<Vec<ModelStatus>>, Refused> {
@@ -36,13 +36,14 @@ pub(super) async fn add(
     State(node): Shared,
     body: Result<Json<AddModel>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Vec<ModelStatus>>), Refused> {
-    let Json(AddModel { digest, label }) = body.map_err(|rejection| {
+    let Json(request) = body.map_err(|rejection| {
         let detail = format!("{}; send {{\"digest\": \"sha256:…\"}} as application/json", rejection.body_text());
         Problem::new(ProblemType::BadRequest, detail)
     })?;
-    node.add_model(digest, label).await?;
+    let (digest, specialization) = node.add_model(request).await?;
+    let fixed = fixed(&specialization);
     let mut models = statuses(&node).await?;
-    models.retain(|model| model.digest == digest);
+    models.retain(|model| model.digest == digest && model.specialization == fixed);
     Ok((StatusCode::CREATED, Json(models)))
 }
 
@@ -84,7 +85,7 @@ fn find_digest(digests: impl Iterator<Item = Digest>, prefix: &str) -> Result<Di
 
 /// Every model that a function names, that was added, or that is in memory; by digest.
 async fn statuses(node: &Arc<Node>) -> Result<Vec<ModelStatus>, Problem> {
-    let mut users: BTreeMap<(Digest, Specialization), Vec<String>> = BTreeMap::new();
+    let mut users: BTreeMap<ModelKey, Vec<String>> = BTreeMap::new();
     {
         let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
         for (id, deployed) in functions.iter() {
@@ -102,25 +103,17 @@ async fn statuses(node: &Arc<Node>) -> Result<Vec<ModelStatus>, Problem> {
     blocking(move || describe_all(&node, users)).await?.map_err(host_problem)
 }
 
-fn describe_all(
-    node: &Node,
-    mut users: BTreeMap<(Digest, Specialization), Vec<String>>,
-) -> Result<Vec<ModelStatus>, Fault> {
-    let added: BTreeMap<Digest, ModelRecord> =
-        node.store.models()?.into_iter().map(|record| (record.digest, record)).collect();
+fn describe_all(node: &Node, mut users: BTreeMap<ModelKey, Vec<String>>) -> Result<Vec<ModelStatus>, Fault> {
+    let key = |record: &ModelRecord| (record.digest, record.specialization.clone());
+    let added: BTreeMap<ModelKey, ModelRecord> =
+        node.store.models()?.into_iter().map(|record| (key(&record), record)).collect();
     let known = node.models.known().into_iter().map(|model| ((model.digest, model.specialization.clone()), model));
     let mut known: BTreeMap<_, _> = known.collect();
-    for key in known.keys() {
+    for key in known.keys().chain(added.keys()) {
         users.entry(key.clone()).or_default();
     }
-    for digest in added.keys() {
-        if !users.keys().any(|(of, _)| of == digest) {
-            users.insert((*digest, Specialization::default()), Vec::new());
-        }
-    }
     let models = users.into_iter().map(|(key, functions)| {
-        let model = known.remove(&key);
-        let record = added.get(&key.0);
+        let (model, record) = (known.remove(&key), added.get(&key));
         describe(node, key, functions, record, model)
     });
     Ok(models.collect())
@@ -128,13 +121,19 @@ fn describe_all(
 
 fn describe(
     node: &Node,
-    (digest, specialization): (Digest, Specialization),
+    (digest, specialization): ModelKey,
     functions: Vec<String>,
     added: Option<&ModelRecord>,
     model: Option<spillway_inference::ModelStatus>,
 ) -> ModelStatus {
     let model = model.as_ref();
     let count = |of: fn(&spillway_inference::ModelStatus) -> u64| model.map_or(0, of);
+    // One that nobody holds is remembered as it was when it was added.
+    let (engine, inputs, outputs) = match (model, added) {
+        (Some(model), _) => (model.engine.to_owned(), in_words(&model.inputs), in_words(&model.outputs)),
+        (None, Some(record)) => (record.engine.clone(), record.inputs.clone(), record.outputs.clone()),
+        (None, None) => Default::default(),
+    };
     ModelStatus {
         digest,
         label: added.map_or_else(String::new, |record| record.label.clone()),
@@ -142,7 +141,7 @@ fn describe(
         specialization: fixed(&specialization),
         // What a guest has brought has no file here.
         file_bytes: node.store.blobs().size(&digest).unwrap_or(0),
-        engine: model.map_or_else(String::new, |model| model.engine.to_owned()),
+        engine,
         loaded: model.is_some_and(|model| model.is_loaded),
         memory_bytes: count(|model| model.memory_bytes as u64),
         load_seconds: model.map_or(0.0, |model| model.load_time.as_secs_f64()),
@@ -152,20 +151,13 @@ fn describe(
         failed_runs: count(|model| model.failed_runs),
         last_used_at: model.map(|model| rfc3339(SystemTime::now() - model.last_used.elapsed())),
         functions,
-        inputs: model.iter().flat_map(|model| model.inputs.iter().map(typed)).collect(),
-        outputs: model.iter().flat_map(|model| model.outputs.iter().map(typed)).collect(),
+        inputs,
+        outputs,
     }
 }
 
 fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
-}
-
-/// `name: dtype[axis, axis]`, free axes as `?`.
-fn typed(tensor: &TensorType) -> String {
-    let axes: Vec<String> =
-        tensor.shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
-    format!("{}: {}[{}]", tensor.name, tensor.dtype, axes.join(", "))
 }
 
 /// `x: [1, 512]` for a shape, `sr = 16000` for a constant.

@@ -12,9 +12,11 @@
 //! Until the swap the old revision serves; calls in flight finish on the revision that they started on.
 
 mod problem;
+mod release;
 mod stage;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,8 +25,9 @@ use spillway_cluster::{Committed, NewRevision, RevisionRecord};
 use spillway_inference::ModelSource;
 use spillway_runtime::{FunctionSpec, Prepared};
 use spillway_types::api::Deployment;
-use spillway_types::{Bundle, Digest, FunctionId, Manifest, ModelName, Origin, Problem, ProblemType};
+use spillway_types::{Bundle, Digest, FunctionId, Manifest, ModelName, Origin, Problem, ProblemType, Route};
 
+use crate::cluster::Elsewhere;
 use crate::logs::RevisionLog;
 use crate::node::{Node, Target};
 use crate::revision::Revision;
@@ -69,7 +72,7 @@ impl Node {
         let created_at_ms = millis(SystemTime::now());
         let committed = blocking(move || {
             node.store
-                .commit(&NewRevision { function, bundle, manifest: text, models, routes, created_at_ms })
+                .commit(&NewRevision { function, number: None, bundle, manifest: text, models, routes, created_at_ms })
                 .map_err(|error| commit_problem(&error))
         })
         .await??;
@@ -124,7 +127,23 @@ impl Node {
             None => None,
         };
         functions.insert(id.clone(), Deployed { active, previous });
-        self.set_routes(table(&functions));
+        drop(functions);
+        self.refresh_routes();
+    }
+
+    /// Makes the routes those of what serves now, here and elsewhere.
+    pub(crate) fn refresh_routes(&self) {
+        // Whoever builds last has seen what the others changed.
+        let _one = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = {
+            let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
+            let elsewhere = self.cluster.as_ref().map(|cluster| cluster.elsewhere()).unwrap_or_default();
+            table(&functions, &elsewhere)
+        };
+        self.set_routes(table);
+        if let Some(cluster) = &self.cluster {
+            cluster.note_change();
+        }
     }
 
     /// Goes back to a kept revision: the one before, or the one asked for.
@@ -170,9 +189,12 @@ impl Node {
         let (node, bundle, text) = (self.clone(), record.bundle, record.manifest.clone());
         let (manifest, component, models) = blocking(move || {
             let manifest = Manifest::parse(&text, Origin::Bundle).map_err(host_problem)?;
-            let bytes = std::fs::read(node.store.blobs().path(&bundle)).map_err(|error| {
+            let unreadable = |error: &dyn std::fmt::Display| {
                 Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
-            })?;
+            };
+            let mut bytes = Vec::new();
+            let mut file = node.store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
+            file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
             let component = Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component();
             let models = node.granted_models(&manifest)?;
             Ok::<_, Problem>((manifest, component, models))
@@ -198,10 +220,8 @@ impl Node {
             Ok::<_, Problem>(())
         })
         .await??;
-        let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
-        functions.remove(&id);
-        self.set_routes(table(&functions));
-        drop(functions);
+        self.functions.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.refresh_routes();
         drop(permit);
         tracing::info!(function = %id, "removed");
         Ok(())
@@ -249,19 +269,25 @@ impl Node {
     }
 }
 
-fn table(functions: &BTreeMap<FunctionId, Deployed>) -> RouteTable<Target> {
+fn table(functions: &BTreeMap<FunctionId, Deployed>, elsewhere: &[Arc<Elsewhere>]) -> RouteTable<Target> {
     let mut table = RouteTable::default();
-    for (id, deployed) in functions {
-        let (routes, target): (_, Target) = match &deployed.active {
-            Ok(revision) => (&revision.manifest.routes, Ok(revision.clone())),
-            Err(broken) => (&broken.manifest.routes, Err(id.clone())),
-        };
+    let mut insert = |id: &FunctionId, routes: &[Route], target: &Target| {
         for route in routes {
-            // The store lets no two functions have one route, and a manifest has none twice.
+            // Neither the store of a node nor a cluster lets two functions have one route, and a manifest has none twice.
             if let Err(error) = table.insert(route, target.clone()) {
                 tracing::error!(function = %id, error, "route cannot be added");
             }
         }
+    };
+    for (id, deployed) in functions {
+        match &deployed.active {
+            Ok(revision) => insert(id, &revision.manifest.routes, &Target::Here(revision.clone())),
+            Err(broken) => insert(id, &broken.manifest.routes, &Target::Broken(id.clone())),
+        }
+    }
+    // What is here answers here, however it came that it is elsewhere as well.
+    for function in elsewhere.iter().filter(|function| !functions.contains_key(&function.id)) {
+        insert(&function.id, &function.manifest.routes, &Target::Elsewhere(function.clone()));
     }
     table
 }

@@ -2,7 +2,10 @@
 
 mod accept;
 mod body;
+mod forward;
+mod record;
 mod respond;
+mod send;
 mod serve;
 
 pub(crate) use accept::Listener;

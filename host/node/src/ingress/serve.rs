@@ -9,14 +9,15 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use spillway_runtime::{Body, Fault, Invocation};
-use spillway_types::api::LogRecord;
+use spillway_runtime::{Body, Fault, Invocation, InvocationId};
 use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
 
-use super::body::{BodyEnd, Limited, Reported};
+use super::body::Limited;
+use super::forward::Errand;
+use super::record::Record;
 use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
-use crate::logs::{Logs, now};
-use crate::node::Node;
+use crate::node::{Node, Target};
+use crate::peers::wire::{INVOCATION, Journey};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
 
@@ -38,8 +39,8 @@ impl Node {
             .map(Authority::as_str)
             .or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()));
         let path = request.uri().path();
-        let revision = match self.routes().find(host, path, request.method()) {
-            Lookup::Found(revision) => revision,
+        let target = match self.routes().find(host, path, request.method()) {
+            Lookup::Found(target) => target,
             Lookup::MethodNotAllowed(methods) => {
                 self.metrics().unrouted.inc();
                 let allowed = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
@@ -56,29 +57,71 @@ impl Node {
                 return problem_response(&Problem::new(ProblemType::UnknownRoute, detail));
             }
         };
-        let revision = match revision {
-            Ok(revision) => revision,
+        match target {
+            Target::Here(revision) => self.run(revision, None, request, arrived).await,
             // The function is deployed but could not be made ready when the node started; its log says why.
-            Err(function) => {
+            Target::Broken(function) => {
                 let detail = format!("{function} cannot serve; `spillway inspect {function}` says why");
-                return problem_response(&Problem::new(ProblemType::HostFault, detail));
+                problem_response(&Problem::new(ProblemType::HostFault, detail))
             }
-        };
+            Target::Elsewhere(function) => self.send_elsewhere(&function, request, arrived).await,
+        }
+    }
+
+    /// Runs a call that a peer has sent, after all checks.
+    pub(crate) async fn serve_sent(
+        &self,
+        revision: Arc<Revision>,
+        journey: Journey,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        self.run(revision, Some(journey), request.map(Limited::new), Instant::now()).await
+    }
+
+    /// Runs a call here, or, while this node drains, on another that serves the same.
+    async fn run(
+        &self,
+        revision: Arc<Revision>,
+        journey: Option<Journey>,
+        mut request: Request<Limited>,
+        arrived: Instant,
+    ) -> Response<Body> {
         let wants_timing = request.headers().contains_key(TIMING);
         let is_head = request.method() == http::Method::HEAD;
         let limits = &revision.manifest.limits;
-        let asked = match request.headers().get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
-            Some(None) => {
-                let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
-                return problem_response(&Problem::new(ProblemType::BadRequest, detail));
-            }
-            asked => asked.flatten().map(Duration::from_millis),
+        let patience = match patience(request.headers(), limits.deadline) {
+            Ok(patience) => patience,
+            Err(problem) => return problem_response(&problem),
         };
-        // A header can only tighten.
-        let patience = asked.map_or(limits.deadline, |asked| limits.deadline.min(asked));
-        let invocation = Arc::new(Invocation::new(arrived + patience));
+        // One name on all nodes, so that their logs can be read together.
+        let named =
+            journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
+        let invocation = Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + patience));
+        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.orders().draining) {
+            let own = revision.manifest.capabilities.keyvalue.is_empty();
+            let errand = Errand {
+                id: &revision.id,
+                revision: revision.number,
+                bundle: revision.bundle,
+                manifest: &revision.manifest,
+                owner: None,
+                journey: journey.as_ref(),
+                invocation: invocation.id,
+                deadline: invocation.deadline,
+            };
+            let body_bytes = http_body::Body::size_hint(request.body()).lower();
+            let (peers, _) = errand.peers(cluster, body_bytes);
+            // Where nobody else may run it, it runs here until the node stops.
+            if own && !peers.is_empty() {
+                return self.send_on(cluster, &errand, &peers, &[], &invocation, request, arrived).await;
+            }
+        }
         let what = format!("{} {}", request.method(), request.uri().path());
-        let mut record = Record::new(revision.clone(), self.logs().clone(), invocation.clone(), arrived, what);
+        let metrics = revision.metrics.clone();
+        let (id, number) = (revision.id.clone(), revision.number);
+        let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
+
+        record.body_bytes = http_body::Body::size_hint(request.body()).lower();
 
         let answer = self.invoke(&revision, &invocation, request, &mut record).await;
         let timing = invocation.timing();
@@ -158,6 +201,17 @@ impl Node {
     }
 }
 
+/// How long the caller waits: a header can only tighten.
+pub(super) fn patience(headers: &http::HeaderMap, most: Duration) -> Result<Duration, Problem> {
+    match headers.get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
+        Some(None) => {
+            let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
+            Err(Problem::new(ProblemType::BadRequest, detail))
+        }
+        asked => Ok(asked.flatten().map_or(most, |asked| most.min(Duration::from_millis(asked)))),
+    }
+}
+
 /// What the guest sees of the request: an absolute URI, no fields of the connection, and a trace to continue.
 fn guest_request(
     mut parts: http::request::Parts,
@@ -214,79 +268,5 @@ fn explain(fault: &Fault, revision: &Revision) -> String {
         Fault::SandboxLost(_) => format!("another call ended the sandbox that this call of {id} shared; try again"),
         Fault::Busy(_) => format!("the node has no sandbox free for {id}; try again later"),
         Fault::Host(_) => format!("the node failed while {id} worked on the call; the node's log says why"),
-    }
-}
-
-/// Records an invocation once: at its end, or as cancelled if it is dropped before.
-struct Record {
-    revision: Arc<Revision>,
-    logs: Logs,
-    invocation: Arc<Invocation>,
-    arrived: Instant,
-    /// Method and path.
-    what: String,
-    queued: Duration,
-    status: u16,
-    permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ended: bool,
-}
-
-impl Record {
-    fn new(revision: Arc<Revision>, logs: Logs, invocation: Arc<Invocation>, arrived: Instant, what: String) -> Self {
-        let queued = Duration::ZERO;
-        Self { revision, logs, invocation, arrived, what, queued, status: 0, permit: None, ended: false }
-    }
-
-    /// Hands the record to the response's body: the invocation ends when the body does.
-    fn follow(mut self, body: Body, length: Option<u64>) -> Body {
-        Reported::new(body, length, move |end| match end {
-            BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
-            BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
-            BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),
-        })
-        .boxed_unsync()
-    }
-
-    fn end(&mut self, outcome: Outcome, status: u16, cause: String) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        let took = self.arrived.elapsed();
-        let timing = self.invocation.timing();
-        self.revision.metrics.record(outcome, took, self.queued, &timing);
-        let level = match outcome {
-            Outcome::Answered => "info",
-            Outcome::Cancelled | Outcome::Refused => "warn",
-            _ => "error",
-        };
-        if level == "error" {
-            let function = &self.revision.id;
-            tracing::warn!(%function, invocation = %self.invocation.id, outcome = outcome.as_str(), cause, "call failed");
-        }
-        self.logs.record(
-            &self.revision.id,
-            LogRecord {
-                time: now(),
-                level: level.to_owned(),
-                function: self.revision.id.to_string(),
-                revision: self.revision.number,
-                invocation: Some(self.invocation.id.to_string()),
-                outcome: Some(outcome),
-                status: (status != 0).then_some(status),
-                seconds: Some(took.as_secs_f64()),
-                message: if cause.is_empty() {
-                    std::mem::take(&mut self.what)
-                } else {
-                    format!("{}: {cause}", self.what)
-                },
-            },
-        );
-        self.permit.take();
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.end(Outcome::Cancelled, 0, "the caller hung up".to_owned());
     }
 }

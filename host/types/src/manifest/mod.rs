@@ -2,6 +2,7 @@
 
 mod diagnostic;
 mod parse;
+mod placement;
 mod section;
 mod specialization;
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, ManifestError};
 
-use crate::{Digest, FunctionName, Limits, ModelName, Route, Specialization};
+use crate::{Digest, FunctionName, Limits, ModelName, Placement, Residency, Route, Specialization};
 
 /// The manifest format that this build reads and writes (`spillway = 1`).
 pub const FORMAT_VERSION: i64 = 1;
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// How its sandboxes live.
     pub sandbox: SandboxPolicy,
+    /// Which nodes of a cluster may run it, and how far the data of its calls may go.
+    pub placement: Placement,
     /// The models that it may open, by the name it uses.
     pub models: BTreeMap<ModelName, ModelGrant>,
     /// What it may do beyond answering.
@@ -99,7 +102,8 @@ impl Manifest {
         parse::parse(text, origin)
     }
 
-    /// The manifest of a component that came without one: nothing granted, a fresh sandbox per request.
+    /// The manifest of a component that came without one: nothing granted, a fresh sandbox per request, calls stay on the
+    /// node that takes them.
     pub fn plain(name: FunctionName, routes: Vec<Route>) -> Self {
         Self {
             name,
@@ -109,6 +113,7 @@ impl Manifest {
             routes,
             limits: Limits::default(),
             sandbox: SandboxPolicy { reuse: false, concurrency: 1 },
+            placement: Placement { residency: Residency::Node, ..Placement::default() },
             models: BTreeMap::new(),
             capabilities: Capabilities::default(),
             config: BTreeMap::new(),
@@ -155,6 +160,7 @@ impl Manifest {
             limits.queue,
         ));
         line(format!("\n[sandbox]\nreuse = {}\nconcurrency = {}", self.sandbox.reuse, self.sandbox.concurrency));
+        placement::lines(&self.placement).into_iter().for_each(&mut line);
         for (name, grant) in &self.models {
             line(format!("\n[models.{name}]"));
             if let Some(digest) = grant.digest {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::section::{Reporter, Section};
-use super::specialization;
 use super::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
+use super::{placement, specialization};
 use crate::limits::{parse_bytes, parse_duration};
 use crate::{Digest, FunctionName, Limits, ModelName, Route, RoutePattern};
 
-const TOP_KEYS: [&str; 11] = [
+const TOP_KEYS: [&str; 12] = [
     "spillway",
     "name",
     "version",
@@ -21,6 +21,7 @@ const TOP_KEYS: [&str; 11] = [
     "routes",
     "limits",
     "sandbox",
+    "placement",
     "models",
     "capabilities",
     "config",
@@ -79,6 +80,7 @@ fn read(top: &Section<'_>, origin: Origin) -> Option<Manifest> {
     let routes = read_routes(top);
     let limits = read_limits(top);
     let sandbox = read_sandbox(top);
+    let placement = placement::read(top);
     let models = read_models(top, origin);
     let capabilities = read_capabilities(top);
     let config = top.string_map("config").into_iter().collect();
@@ -90,6 +92,7 @@ fn read(top: &Section<'_>, origin: Origin) -> Option<Manifest> {
         routes,
         limits,
         sandbox,
+        placement,
         models,
         capabilities,
         config,
@@ -235,6 +238,11 @@ methods = ["POST"]
 memory = "64MiB"
 deadline = "10s"
 
+[placement]
+residency = "site"
+roles = ["edge"]
+sites = ["paris", "lyon"]
+
 [models.magika]
 path = "model.onnx"
 shapes = { bytes = [1, 2048] }
@@ -263,7 +271,7 @@ keyvalue = ["default"]
 
     #[test]
     fn all_errors_come_at_once_with_their_lines_and_the_nearest_known_key() {
-        let text = "spillway = 1\nname = \"Bad Name\"\nversion = \"1\"\nefects = \"none\"\n\n[[routes]]\npath = \"sniff\"\nmethods = [\"FETCH\"]\n\n[limits]\nmemry = \"1MiB\"\ndeadline = 10\n";
+        let text = "spillway = 1\nname = \"Bad Name\"\nversion = \"1\"\nefects = \"none\"\n\n[[routes]]\npath = \"sniff\"\nmethods = [\"FETCH\"]\n\n[limits]\nmemry = \"1MiB\"\ndeadline = 10\n\n[placement]\nresidency = \"moon\"\nroles = [\"edge\", \"fog\"]\n";
         let found = errors(text);
         for (line, part) in [
             (2, "`Bad Name` is not a function name"),
@@ -273,11 +281,13 @@ keyvalue = ["default"]
             (8, "method `FETCH` is unknown"),
             (11, "unknown key `memry` in [limits]; did you mean `memory`?"),
             (12, "`deadline` is of type integer"),
+            (15, "`moon` is not a residency; write one of node, site, region, any"),
+            (16, "`fog` is not a role"),
         ] {
             let prefix = format!("spillway.toml:{line}:");
             assert!(found.iter().any(|e| e.starts_with(&prefix) && e.contains(part)), "{line} {part}: {found:#?}");
         }
-        assert_eq!(found.len(), 7, "{found:#?}");
+        assert_eq!(found.len(), 9, "{found:#?}");
     }
 
     #[test]

@@ -4,17 +4,20 @@
 //! | --- | --- |
 //! | `guest_toolchain` | a compiler for `wasm32-wasip2` |
 //! | `models` | models of the samples, from pinned packages |
+//! | `nats` | with `--tests`: the server of NATS that the tests start |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `debian` | packages, where this is Debian and we are root |
 //! | `tools` | with `--tests`: programs that the tests run |
-//! | `python` | `pip`, by which models and tools come |
+//! | `python`, `wheel` | `pip`, by which models and tools come, and files out of its packages |
 
 mod components;
-mod debian;
+pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
+mod nats;
 mod python;
 mod tools;
+mod wheel;
 
 use clap::Args;
 
@@ -34,6 +37,7 @@ impl Setup {
         models::provide(workspace).await?;
         if self.tests {
             tools::provide().await?;
+            nats::provide(workspace).await?;
             components::provide(workspace).await?;
         }
         Ok(())

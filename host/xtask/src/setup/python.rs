@@ -22,10 +22,13 @@ async fn pip() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Downloads one wheel that fits any machine.
-pub(crate) async fn download(requirement: &str, folder: &Path) -> anyhow::Result<()> {
+/// The platform of a wheel that fits any machine.
+pub(crate) const ANY_MACHINE: &str = "any";
+
+/// Downloads one wheel for a platform.
+pub(crate) async fn download(requirement: &str, platform: &str, folder: &Path) -> anyhow::Result<()> {
     let mut command = pip().await?;
-    command.args(["download", "--no-deps", "--only-binary", ":all:", "--platform", "any", "--dest"]).arg(folder);
+    command.args(["download", "--no-deps", "--only-binary", ":all:", "--platform", platform, "--dest"]).arg(folder);
     step::quietly("fetch", &format!("PyPI {requirement}"), command.arg(requirement), LIMIT).await?;
     Ok(())
 }

@@ -8,31 +8,40 @@ use reqwest::{Method, StatusCode};
 use spillway_types::api::{AddModel, BlobReceipt, ModelStatus};
 use spillway_types::{Digest, format_bytes};
 
+use super::fixed::Fixed;
 use crate::args::Global;
 use crate::client::{Client, with_body};
 use crate::{output, progress};
 
 /// Put model files on the node, which keeps them whether a function names them or not
 ///
-/// The node loads each to see that its engine can run it, and refuses it otherwise. A model that runs only with what a
-/// grant fixes about it comes with its function instead.
+/// The node loads each to see that its engine can run it, and refuses it otherwise. `--shape` and `--constant` fix what
+/// `shapes` and `constants` do in a manifest: a function with the same finds the model loaded.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   spillway models add models/magika.onnx
-  spillway models add models/*.onnx --json")]
+  spillway models add models/*.onnx --json
+  spillway models add vad.onnx --shape input=1,576 --shape state=2,1,128 --constant sr=16000")]
 pub(crate) struct Add {
     /// The model files; each is listed under its file's name
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    fixed: Fixed,
 }
 
 impl Add {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = Client::new(global)?;
+        let (shapes, constants) = self.fixed.by_name()?;
         let mut added = Vec::new();
         for file in &self.files {
-            let models = add(&client, file).await.with_context(|| file.display().to_string())?;
+            let (digest, label) = upload(&client, file).await.with_context(|| file.display().to_string())?;
+            let model = AddModel { digest, label, shapes: shapes.clone(), constants: constants.clone() };
+            let request = client.request(Method::POST, &["models"]).json(&model);
+            let models: Vec<ModelStatus> = client.json(request).await.with_context(|| file.display().to_string())?;
             for model in &models {
                 if !global.json {
                     let (digest, bytes) = (model.digest.short(), format_bytes(model.file_bytes));
@@ -49,7 +58,8 @@ impl Add {
     }
 }
 
-async fn add(client: &Client, file: &Path) -> anyhow::Result<Vec<ModelStatus>> {
+/// Digest and name of a file that is on the node now.
+async fn upload(client: &Client, file: &Path) -> anyhow::Result<(Digest, String)> {
     let owned = file.to_owned();
     let (digest, length) = tokio::task::spawn_blocking(move || {
         let mut reader = std::fs::File::open(&owned)?;
@@ -69,5 +79,5 @@ async fn add(client: &Client, file: &Path) -> anyhow::Result<Vec<ModelStatus>> {
         bar.finish_and_clear();
     }
     let label = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    client.json(client.request(Method::POST, &["models"]).json(&AddModel { digest, label })).await
+    Ok((digest, label))
 }

@@ -1,6 +1,7 @@
 //! `spillway models`: what runs in the host.
 
 mod add;
+mod fixed;
 mod inspect;
 mod ls;
 mod rm;

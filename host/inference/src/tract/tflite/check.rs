@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tract_tflite::tflite::{Model, Operator, SubGraph, Tensor as FlatTensor};
 
+use super::super::listed;
 use super::{dtype_of, main_graph, name, operators};
 use crate::{LoadError, byte_length};
 
@@ -53,9 +54,9 @@ fn name_unknown_operators(model: &Model<'_>, graph: &SubGraph<'_>) -> Result<(),
     if unknown.is_empty() {
         return Ok(());
     }
-    let names = unknown.into_iter().collect::<Vec<_>>().join(", ");
     Err(LoadError::Unsupported(format!(
-        "the engine `tract` has no TFLite operator {names}; export the model as ONNX, or without them"
+        "the engine `tract` has no TFLite operator {}; export the model as ONNX, or without them",
+        listed(&unknown)
     )))
 }
 

@@ -96,9 +96,52 @@ save("range", [node("Range", ["a", "b", "d"], ["i"]), node("Cast", ["i"], ["w"],
                node("Add", ["x", "r"], ["y"])], [scalar("a", 0), scalar("b", 1 << 40), scalar("d", 1)])
 save("one_hot", [node("OneHot", ["i", "n", "v"], ["w"]), node("ReduceSum", ["w"], ["r"], keepdims=0), node("Add", ["x", "r"], ["y"])],
      [ints("i", 1), scalar("n", 1 << 40), helper.make_tensor("v", F32, [2], [0.0, 1.0])])
+# --- a length that is an expression hundreds of levels deep, which tract walks by recursion ---
+steps = [step for i in range(300) for step in (node("Div", [f"d{i}", "three"], [f"h{i}"]), node("Add", [f"h{i}", "seven"], [f"d{i + 1}"]))]
+save("deep_length", [node("Shape", ["x"], ["d0"]), *steps, node("Expand", ["o", "d300"], ["w"]), node("ReduceSum", ["w"], ["r"], keepdims=0),
+                     node("Add", ["x", "r"], ["y"])],
+     [ints("three", 3), ints("seven", 7), helper.make_tensor("o", F32, [1], [1.0])], inputs=[value("x", F32, ["n"])], outputs=[value("y", F32, ["n"])])
 # --- heavy when it runs ---
 save("resize", [node("Resize", ["i", "", "s"], ["y"], mode="nearest")], [helper.make_tensor("s", F32, [4], [1, 1, 1e6, 1e6])],
      inputs=[value("i", F32, [1, 1, 8, 8])])
 # As many elements as a value says, which only the run knows.
 save("grow", [node("Range", ["zero", "n", "one"], ["y"])], [scalar("zero", 0), scalar("one", 1)],
      inputs=[value("n", I64, [])], outputs=[value("y", I64, None)])
+# As many as the fourth power of an input's length. It goes through floats, where no symbol can follow: the model is planned
+# for each length anew, and what the length asks for is computed then.
+POWER = [node("Shape", ["x"], ["n"]), node("Cast", ["n"], ["f"], to=F32), node("Mul", ["f", "f"], ["f2"]), node("Mul", ["f2", "f2"], ["f4"]),
+         node("Cast", ["f4"], ["e"], to=I64)]
+SUM = [node("ReduceSum", ["w"], ["r"], keepdims=0), node("Add", ["x", "r"], ["y"])]
+ONE = helper.make_tensor("one", F32, [1], [1.0])
+SQUEEZE = node("Squeeze", ["e"], ["count"])
+for name, nodes, initializers in [
+    ("range", [SQUEEZE, node("Range", ["a", "count", "d"], ["i"], name="many"), node("Cast", ["i"], ["w"], to=F32)], [scalar("a", 0), scalar("d", 1)]),
+    ("expand", [node("Expand", ["one", "e"], ["w"], name="many")], [ONE]),
+    ("tile", [node("Tile", ["one", "e"], ["w"], name="many")], [ONE]),
+    ("constant", [node("ConstantOfShape", ["e"], ["w"], name="many", value=helper.make_tensor("v", F32, [1], [2.0]))], []),
+    ("one_hot", [SQUEEZE, node("OneHot", ["i", "count", "v"], ["w"], name="many")], [ints("i", 0), helper.make_tensor("v", F32, [2], [0.0, 1.0])]),
+    ("resize", [node("Concat", ["ones", "e"], ["sizes"], axis=0), node("Resize", ["pixel", "", "", "sizes"], ["w"], name="many", mode="nearest")],
+     [ints("ones", 1, 1, 1), helper.make_tensor("pixel", F32, [1, 1, 1, 1], [1.0])]),
+    ("pad", [node("Concat", ["zero", "e"], ["pads"], axis=0), node("Pad", ["one", "pads"], ["w"], name="many")], [ints("zero", 0), ONE]),
+]:
+    save(f"by_length_{name}", [*POWER, *nodes, *SUM], initializers, inputs=[value("x", F32, ["n"])], outputs=[value("y", F32, ["n"])])
+# Each small enough, and all together not.
+several = [node("Add", ["one", f"b{i}"], [f"o{i}"]) for i in range(20)] + [node("Expand", [f"o{i}", "e"], [f"w{i}"], name=f"part{i}") for i in range(20)]
+save("by_length_several", [*POWER, *several, node("Sum", [f"w{i}" for i in range(20)], ["w"]), *SUM],
+     [ONE, *[helper.make_tensor(f"b{i}", F32, [1], [float(i)]) for i in range(20)]], inputs=[value("x", F32, ["n"])], outputs=[value("y", F32, ["n"])])
+# --- a constant of more elements than anything should have ---
+for name, attributes in [("constant_typed", {"value": helper.make_tensor("v", F32, [1], [2.0])}), ("constant_untyped", {})]:
+    save(name, [node("ConstantOfShape", ["s"], ["w"], name="huge", **attributes), *SUM], [ints("s", 1 << 33)])
+for operator, first in [("Expand", "one"), ("Tile", "one"), ("Reshape", "x")]:
+    save(f"{operator.lower()}_long", [node(operator, [first, "s"], ["y"], name="huge")], [ints("s", 1 << 33), *([ONE] if first == "one" else [])])
+save("cast_long", [node("Cast", ["x"], ["y"], name="whole", to=I64)], inputs=[value("x", TensorProto.DOUBLE, [1])], outputs=[value("y", I64, [1])])
+save("constant_default", [node("ConstantOfShape", ["s"], ["y"])], [ints("s", 2)])
+save("constant_output", [node("ConstantOfShape", ["s"], ["y"], name="huge")], [ints("s", 1 << 33)])
+# --- what tract reads, but cannot plan, or plans and cannot run ---
+save("mismatch", [node("MatMul", ["x", "w"], ["y"], name="product")], [helper.make_tensor("w", F32, [3, 2], [1.0] * 6)])
+save("split_by_input", [node("Split", ["x", "s"], ["y", "z"], name="cut")], inputs=[value("x", F32, [4]), value("s", I64, [2])])
+save("pad_wrap", [node("Pad", ["x", "p"], ["y"], name="around", mode="wrap")], [ints("p", 1, 1)], change=lambda m: setattr(m.opset_import[0], "version", 19))
+F64 = TensorProto.DOUBLE
+save("erf_double", [node("Neg", ["x"], ["n"]), node("Erf", ["n"], ["y"], name="bell")], inputs=[value("x", F64, [4])], outputs=[value("y", F64, [4])])
+save("erf_double_free", [node("Erf", ["x"], ["y"], name="bell")], inputs=[value("x", F64, ["n"])], outputs=[value("y", F64, ["n"])])
+save("divide", [node("Div", ["ten", "x"], ["y"])], [ints("ten", 10)], inputs=[value("x", I64, [1])], outputs=[value("y", I64, [1])])

@@ -1,0 +1,88 @@
+//! `spillway nodes`: lists the nodes of the cluster.
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+use spillway_types::api::NodeSummary;
+use spillway_types::format_bytes;
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::output;
+
+/// List the nodes of the cluster, as the node that is asked knows them
+///
+/// A node that has not answered for two seconds is `dead`. USED is used of total: processor and memory of the machine or
+/// container, kernel threads. CALLS/S is work per time over the last seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  spillway nodes
+  spillway nodes --json | jq '.[] | {node: .identity.node, state}'
+  spillway --node http://box-2:3001 nodes")]
+pub(crate) struct Nodes {}
+
+impl Nodes {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = Client::new(global)?;
+        let nodes: Vec<NodeSummary> = client.json(client.request(Method::GET, &["nodes"])).await?;
+        show(&nodes, global)
+    }
+}
+
+/// Prints nodes as a table, or as JSON.
+pub(super) fn show(nodes: &[NodeSummary], global: &Global) -> anyhow::Result<()> {
+    if global.json {
+        return output::json(&nodes);
+    }
+    let header =
+        ["NODE", "ROLE", "SITE", "STATE", "RTT", "FUNCTIONS", "CPU", "MEMORY", "KERNELS", "CALLS/S", "VERSION", "PEER"];
+    let mut table = output::table(&header);
+    for node in nodes {
+        let identity = &node.identity;
+        let capacity = node.capacity.as_ref();
+        let part = |path: &str| capacity.and_then(|capacity| capacity.pointer(path));
+        let share = |path: &str| {
+            part(path).and_then(Value::as_f64).map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
+        };
+        let memory = match (part("/memory/used_bytes"), part("/memory/total_bytes")) {
+            (Some(used), Some(total)) => {
+                let bytes = |value: &Value| format_bytes(value.as_u64().unwrap_or(0));
+                format!("{} of {}", bytes(used), bytes(total))
+            }
+            _ => "-".to_owned(),
+        };
+        table.add_row([
+            identity.node.to_string(),
+            identity.role.to_string(),
+            format!("{}/{}", identity.region, identity.site),
+            state(node),
+            node.rtt_seconds.map_or_else(|| "-".to_owned(), output::seconds),
+            node.functions.map_or_else(|| "-".to_owned(), |count| count.to_string()),
+            share("/utilisation/cpu_ratio"),
+            memory,
+            share("/utilisation/kernel_threads_ratio"),
+            part("/throughput/invocations_per_second")
+                .and_then(Value::as_f64)
+                .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
+            node.version.clone(),
+            node.peer.clone(),
+        ]);
+    }
+    output::line(table.trim_fmt())?;
+    for node in nodes {
+        if let Some(trouble) = &node.trouble {
+            eprintln!("note: {}: {trouble}", node.identity.node);
+        }
+    }
+    Ok(())
+}
+
+/// `alive, draining`.
+fn state(node: &NodeSummary) -> String {
+    match (node.draining, node.cordoned) {
+        (true, _) => format!("{}, draining", node.state),
+        (false, true) => format!("{}, cordoned", node.state),
+        (false, false) => node.state.clone(),
+    }
+}

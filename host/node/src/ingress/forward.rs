@@ -1,0 +1,254 @@
+//! Sends a call to another node, and its answer back.
+//!
+//! | what happened | the call |
+//! | --- | --- |
+//! | no connection to the peer | goes to the next |
+//! | the peer does not serve it (421) | goes to the next, if its body is small enough to be sent again |
+//! | the connection broke after the call had gone out | the same, where `effects` allow; else 504 `ambiguous` |
+//! | no peer is left | 503 `no-node`, `owner-unreachable`, or 403 `residency`, with what is against each |
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
+use spillway_runtime::{Body, BodyError, InvocationId};
+use spillway_types::{Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, format_bytes};
+
+use super::body::Limited;
+use super::respond::strip_hop_by_hop;
+use crate::cluster::Cluster;
+use crate::peers::wire::{BUNDLE, FUNCTION, HOPS, INVOCATION, Journey, ORIGIN};
+use crate::peers::{ClientError, Peer};
+
+/// A body of this size is kept, so that it can be sent again.
+const REPLAY_BYTES_MAX: u64 = 64 << 10;
+const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
+
+/// A call that goes to another node.
+pub(super) struct Errand<'a> {
+    pub(super) id: &'a FunctionId,
+    pub(super) revision: u64,
+    pub(super) bundle: Digest,
+    pub(super) manifest: &'a Manifest,
+    /// The only node that may run it, if there is one.
+    pub(super) owner: Option<&'a NodeName>,
+    /// How it came here, if a node sent it.
+    pub(super) journey: Option<&'a Journey>,
+    pub(super) invocation: InvocationId,
+    pub(super) deadline: Instant,
+}
+
+/// Why a call was not answered by another node.
+pub(super) type Failed = Box<(Problem, Outcome, String)>;
+
+impl Errand<'_> {
+    /// The peers that may run the call, best first; and what is against the others.
+    pub(super) fn peers(&self, cluster: &Cluster, body_bytes: u64) -> (Vec<Arc<Peer>>, Vec<(NodeName, Reason)>) {
+        let all = cluster.peers().all();
+        let said: Vec<_> = all.iter().map(|peer| (peer, peer.said())).collect();
+        let known = said.iter().map(|(peer, said)| Fit {
+            identity: &peer.record.identity,
+            state: cluster.peers().state(peer.name()),
+            draining: said.is_draining(),
+            capacity: said.capacity.as_deref(),
+            rtt: cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed),
+            bandwidth_bytes_per_second: None,
+        });
+        let call = Call {
+            function: self.id,
+            revision: self.revision,
+            bundle: self.bundle,
+            residency: self.manifest.placement.residency,
+            origin: self.journey.map_or(cluster.identity(), |journey| &journey.origin),
+            body_bytes,
+            hops: self.journey.map_or(0, |journey| u8::try_from(journey.hops).unwrap_or(u8::MAX)),
+        };
+        let found = candidates(&call, cluster.identity(), known);
+        let may = |name: &NodeName| self.owner.is_none_or(|owner| owner == name);
+        let fit = found.fit.iter().filter(|candidate| may(&candidate.node.node));
+        let fit = fit.filter_map(|candidate| cluster.peers().get(&candidate.node.node)).collect();
+        let left_out = found.left_out.iter().filter(|(node, _)| may(&node.node));
+        (fit, left_out.map(|(node, reason)| (node.node.clone(), *reason)).collect())
+    }
+
+    /// Sends the call to the first of `peers` that takes it.
+    ///
+    /// # Errors
+    /// What to tell the caller.
+    pub(super) async fn send(
+        &self,
+        cluster: &Cluster,
+        peers: &[Arc<Peer>],
+        left_out: &[(NodeName, Reason)],
+        mut request: Request<Limited>,
+    ) -> Result<(Response<Body>, NodeName), Failed> {
+        let limit = self.manifest.limits.body_bytes;
+        let size = http_body::Body::size_hint(request.body());
+        if size.lower() > limit {
+            let detail = format!("the body is larger than the {} that {} takes", format_bytes(limit), self.id);
+            return Err(refused(ProblemType::BodyTooLarge, detail));
+        }
+        request.body_mut().set_limit(limit);
+        let (parts, body) = request.into_parts();
+        let mut parts = parts;
+        self.prepare(cluster, &mut parts).map_err(|detail| refused(ProblemType::BadRequest, detail))?;
+        let mut body = match size.upper() {
+            Some(bytes) if bytes <= REPLAY_BYTES_MAX => {
+                let read = tokio::time::timeout_at(self.deadline.into(), body.collect()).await;
+                let read = read.map_err(|_| self.late(None))?;
+                let bytes = read.map_err(|error| refused(ProblemType::BadRequest, error.to_string()))?.to_bytes();
+                Payload::Kept(bytes)
+            }
+            _ => Payload::Once(Some(body.boxed_unsync())),
+        };
+        let mut troubles: Vec<String> = Vec::new();
+        for peer in peers {
+            let Some(taken) = body.take() else { break };
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let mut outgoing = Request::from_parts(parts.clone(), taken);
+            outgoing
+                .headers_mut()
+                .insert(DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+            let sent = tokio::time::timeout_at(self.deadline.into(), peer.client.send(outgoing)).await;
+            match sent {
+                Err(_) => return Err(self.late(Some(peer.name()))),
+                Ok(Ok(response)) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
+                    troubles.push(format!("{} does not serve it any more", peer.name()));
+                }
+                Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
+                Ok(Err((ClientError::Broken { reason, .. }, _))) => {
+                    tracing::warn!(function = %self.id, peer = %peer.name(), reason, "a call was sent and no answer came back");
+                    if self.manifest.effects == Effects::Unsafe || !body.is_kept() {
+                        return Err(self.ambiguous(peer.name(), &reason));
+                    }
+                    troubles.push(format!("the connection to {} broke", peer.name()));
+                }
+                Ok(Err((error, unsent))) => {
+                    tracing::debug!(function = %self.id, %error, "a peer was not reached");
+                    body.put_back(unsent);
+                    troubles.push(error.to_string());
+                }
+            }
+        }
+        troubles.extend(left_out.iter().map(|(node, reason)| format!("{node} {reason}")));
+        Err(self.nobody(cluster, left_out, &troubles))
+    }
+
+    /// Makes a caller's request one between nodes.
+    fn prepare(&self, cluster: &Cluster, parts: &mut http::request::Parts) -> Result<(), String> {
+        let host = parts.headers.remove(header::HOST);
+        let authority = match (parts.uri.authority(), host.as_ref().and_then(|host| host.to_str().ok())) {
+            (Some(authority), _) => authority.clone(),
+            (None, Some(host)) => host.parse().map_err(|_| format!("host `{host}` is not valid"))?,
+            (None, None) => Authority::from_static("localhost"),
+        };
+        let mut uri = std::mem::take(&mut parts.uri).into_parts();
+        uri.scheme = Some(http::uri::Scheme::HTTPS);
+        uri.authority = Some(authority);
+        uri.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
+        parts.uri = Uri::from_parts(uri).map_err(|error| format!("the request's target is not valid: {error}"))?;
+        parts.version = http::Version::HTTP_2;
+        strip_hop_by_hop(&mut parts.headers);
+        parts.headers.remove(header::EXPECT);
+        let origin = self.journey.map_or(cluster.identity(), |journey| &journey.origin).to_string();
+        let hops = self.journey.map_or(0, |journey| journey.hops) + 1;
+        for (name, value) in [
+            (FUNCTION, self.id.to_string()),
+            (BUNDLE, self.bundle.to_string()),
+            (ORIGIN, origin),
+            (HOPS, hops.to_string()),
+            (INVOCATION, self.invocation.to_string()),
+        ] {
+            let value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
+            parts.headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    fn late(&self, node: Option<&NodeName>) -> Failed {
+        let may = match (node, self.manifest.effects) {
+            (Some(node), Effects::Unsafe) => format!("; {node} may have run it"),
+            _ => String::new(),
+        };
+        let detail = format!(
+            "{} did not answer before its deadline{may}; send less, or raise `deadline` under [limits]",
+            self.id
+        );
+        Box::new((Problem::new(ProblemType::Deadline, detail.clone()), Outcome::Deadline, detail))
+    }
+
+    fn ambiguous(&self, node: &NodeName, reason: &str) -> Failed {
+        let effects = self.manifest.effects.as_str();
+        let detail = format!(
+            "the call of {} was sent to {node}, which may have run it, and no answer came back; it is not sent again, since its effects are `{effects}`{}",
+            self.id,
+            if self.manifest.effects == Effects::Unsafe { "" } else { " and its body is too large to keep" },
+        );
+        Box::new((Problem::new(ProblemType::Ambiguous, detail), Outcome::HostFault, format!("{node}: {reason}")))
+    }
+
+    fn nobody(&self, cluster: &Cluster, left_out: &[(NodeName, Reason)], troubles: &[String]) -> Failed {
+        let against = if troubles.is_empty() { "no other node is known".to_owned() } else { troubles.join("; ") };
+        let by_residency = !left_out.is_empty()
+            && left_out.iter().all(|(_, reason)| matches!(reason, Reason::Residency { .. }))
+            && left_out.len() == troubles.len();
+        let own = &cluster.identity().node;
+        let (kind, detail) = match (by_residency, self.owner) {
+            (true, _) => (
+                ProblemType::Residency,
+                format!("{} does not run on {own}, and its data may not leave: {against}", self.id),
+            ),
+            (false, Some(owner)) => (
+                ProblemType::OwnerUnreachable,
+                format!("the data of {} is on {owner}, which cannot be reached: {against}", self.id),
+            ),
+            (false, None) => (
+                ProblemType::NoNode,
+                format!("{} does not run on {own}, and no other node can take the call: {against}", self.id),
+            ),
+        };
+        refused(kind, detail)
+    }
+}
+
+/// The body of a call on its way out.
+enum Payload {
+    /// To be sent as often as needed.
+    Kept(Bytes),
+    /// To be sent once.
+    Once(Option<Body>),
+}
+
+impl Payload {
+    fn take(&mut self) -> Option<Body> {
+        match self {
+            Self::Kept(bytes) => Some(Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync()),
+            Self::Once(body) => body.take(),
+        }
+    }
+
+    /// Takes back what was not sent.
+    fn put_back(&mut self, unsent: Option<Request<Body>>) {
+        if let Self::Once(body) = self {
+            *body = unsent.map(Request::into_body);
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+}
+
+/// A peer's answer as one of ours.
+fn incoming(response: Response<Incoming>) -> Response<Body> {
+    response.map(|body| body.map_err(|_| BodyError::HttpResponseIncomplete).boxed_unsync())
+}
+
+fn refused(kind: ProblemType, detail: String) -> Failed {
+    Box::new((Problem::new(kind, detail.clone()), Outcome::Refused, detail))
+}

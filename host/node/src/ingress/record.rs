@@ -1,0 +1,119 @@
+//! The record of an invocation: one, whatever becomes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use spillway_runtime::{Body, Invocation};
+use spillway_types::api::LogRecord;
+use spillway_types::{FunctionId, Outcome};
+
+use super::body::{BodyEnd, Reported};
+use crate::logs::{Logs, now};
+use crate::metrics::FunctionMetrics;
+
+/// Records an invocation once: at its end, or as cancelled if it is dropped before.
+pub(super) struct Record {
+    function: FunctionId,
+    revision: u64,
+    metrics: Arc<FunctionMetrics>,
+    logs: Logs,
+    invocation: Arc<Invocation>,
+    pub(super) arrived: Instant,
+    /// Method and path.
+    pub(super) what: String,
+    /// Announced length of the body; calls of unlike size take unlike time.
+    pub(super) body_bytes: u64,
+    /// Whether the function ran here: what another node did says nothing of this one.
+    pub(super) here: bool,
+    pub(super) queued: Duration,
+    pub(super) status: u16,
+    pub(super) permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ended: bool,
+}
+
+impl Record {
+    pub(super) fn new(
+        function: FunctionId,
+        revision: u64,
+        metrics: Arc<FunctionMetrics>,
+        logs: Logs,
+        invocation: Arc<Invocation>,
+        arrived: Instant,
+        what: String,
+    ) -> Self {
+        let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
+        let (permit, ended) = (None, false);
+        Self {
+            function,
+            revision,
+            metrics,
+            logs,
+            invocation,
+            arrived,
+            what,
+            body_bytes,
+            here,
+            queued,
+            status,
+            permit,
+            ended,
+        }
+    }
+
+    /// Hands the record to the response's body: the invocation ends when the body does.
+    pub(super) fn follow(mut self, body: Body, length: Option<u64>) -> Body {
+        Reported::new(body, length, move |end| match end {
+            BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
+            BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
+            BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),
+        })
+        .boxed_unsync()
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome, status: u16, cause: String) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let took = self.arrived.elapsed();
+        let timing = self.invocation.timing();
+        self.metrics.record(outcome, took, self.queued, &timing);
+        if self.here && outcome == Outcome::Answered {
+            self.metrics.served(self.body_bytes, took.saturating_sub(self.queued));
+        }
+        let level = match outcome {
+            Outcome::Answered => "info",
+            Outcome::Cancelled | Outcome::Refused => "warn",
+            _ => "error",
+        };
+        if level == "error" {
+            let function = &self.function;
+            tracing::warn!(%function, invocation = %self.invocation.id, outcome = outcome.as_str(), cause, "call failed");
+        }
+        self.logs.record(
+            &self.function,
+            LogRecord {
+                time: now(),
+                level: level.to_owned(),
+                function: self.function.to_string(),
+                revision: self.revision,
+                invocation: Some(self.invocation.id.to_string()),
+                outcome: Some(outcome),
+                status: (status != 0).then_some(status),
+                seconds: Some(took.as_secs_f64()),
+                message: if cause.is_empty() {
+                    std::mem::take(&mut self.what)
+                } else {
+                    format!("{}: {cause}", self.what)
+                },
+            },
+        );
+        self.permit.take();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled, 0, "the caller hung up".to_owned());
+    }
+}

@@ -1,0 +1,90 @@
+//! Calls that this node answers through another.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response, header};
+use spillway_placement::forward::Reason;
+use spillway_runtime::{Body, Invocation};
+use spillway_types::{NodeName, Problem, ProblemType};
+
+use super::body::Limited;
+use super::forward::Errand;
+use super::record::Record;
+use super::respond::{add_invocation, problem_response, strip_hop_by_hop};
+use super::serve::patience;
+use crate::cluster::{Cluster, Elsewhere};
+use crate::node::Node;
+use crate::peers::Peer;
+
+impl Node {
+    /// A call of a function that does not run here.
+    pub(super) async fn send_elsewhere(
+        &self,
+        function: &Elsewhere,
+        request: Request<Limited>,
+        arrived: Instant,
+    ) -> Response<Body> {
+        let Some(cluster) = &self.cluster else {
+            return problem_response(&Problem::new(ProblemType::HostFault, "this node is alone"));
+        };
+        let patience = match patience(request.headers(), function.manifest.limits.deadline) {
+            Ok(patience) => patience,
+            Err(problem) => return problem_response(&problem),
+        };
+        let invocation = Arc::new(Invocation::new(arrived + patience));
+        let errand = Errand {
+            id: &function.id,
+            revision: function.release.revision,
+            bundle: function.release.bundle,
+            manifest: &function.manifest,
+            owner: function.release.owner.as_ref(),
+            journey: None,
+            invocation: invocation.id,
+            deadline: invocation.deadline,
+        };
+        let (peers, left_out) = errand.peers(cluster, http_body::Body::size_hint(request.body()).lower());
+        self.send_on(cluster, &errand, &peers, &left_out, &invocation, request, arrived).await
+    }
+
+    /// Sends a call to a peer and records how it ended.
+    #[expect(clippy::too_many_arguments, reason = "one call with all that is known of it, from two places")]
+    pub(super) async fn send_on(
+        &self,
+        cluster: &Cluster,
+        errand: &Errand<'_>,
+        peers: &[Arc<Peer>],
+        left_out: &[(NodeName, Reason)],
+        invocation: &Arc<Invocation>,
+        request: Request<Limited>,
+        arrived: Instant,
+    ) -> Response<Body> {
+        let is_head = request.method() == http::Method::HEAD;
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let metrics = self.metrics().function(errand.id);
+        let (id, logs) = (errand.id.clone(), self.logs().clone());
+        let mut record = Record::new(id, errand.revision, metrics, logs, invocation.clone(), arrived, what);
+        let mut response = match errand.send(cluster, peers, left_out, request).await {
+            Ok((response, node)) => {
+                self.metrics().sent(errand.id, &node);
+                record.here = false;
+                record.what = format!("{} (on {node})", record.what);
+                record.status = response.status().as_u16();
+                let announced =
+                    response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+                let length = if is_head { Some(0) } else { announced };
+                let mut response = response.map(|body| record.follow(body, length));
+                strip_hop_by_hop(response.headers_mut());
+                response
+            }
+            Err(failed) => {
+                let (mut problem, outcome, cause) = *failed;
+                problem.invocation = Some(invocation.id.to_string());
+                record.end(outcome, problem.status, cause);
+                problem_response(&problem)
+            }
+        };
+        add_invocation(response.headers_mut(), &invocation.id);
+        response
+    }
+}
