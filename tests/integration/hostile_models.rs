@@ -67,7 +67,7 @@ async fn files_that_lie_or_point_elsewhere_are_refused_with_the_name_of_what_is_
         ("hostile/twice.onnx", "`y` is computed twice"),
         ("hostile/cycle.onnx", "Loop detected"),
         // The child runs out of stack.
-        ("hostile/deep_length.onnx", "nested too deeply"),
+        ("stack/deep_length.onnx", "nested too deeply"),
         ("hostile/constant_output.onnx", "operator `ConstantOfShape` (node `huge`)"),
         ("exotic.onnx", "`com.example.Frobnicate`"),
         ("tflite/exotic.tflite", "`com.example.Frobnicate (custom)`"),

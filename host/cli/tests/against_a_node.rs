@@ -162,7 +162,9 @@ async fn deploy_uploads_the_model_that_the_node_lacks_and_then_the_bundle() {
     let seen = node.seen();
     assert_eq!(seen[0].0, format!("HEAD /api/v1/blobs/{digest}"));
     assert_eq!(seen[1], (put, MODEL.to_vec()));
-    assert_eq!(seen[2], ("POST /api/v1/functions?namespace=default".to_owned(), std::fs::read(&bundle).unwrap()));
+    // Whether it is alone: in a cluster a deployment would be signed.
+    assert_eq!(seen[2].0, "GET /api/v1/node");
+    assert_eq!(seen[3], ("POST /api/v1/functions?namespace=default".to_owned(), std::fs::read(&bundle).unwrap()));
 }
 
 #[tokio::test]

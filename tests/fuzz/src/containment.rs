@@ -10,7 +10,7 @@ thread_local! {
 /// Where our own code lies: a panic there is a finding even where production contains it.
 const OURS: [&str; 2] = ["host/inference/src", "host/types/src"];
 
-/// From now on a panic ends the process, with its trace, unless it is [contained](contain) and not from our code.
+/// From now on a panic ends the process, with its trace, unless it is contained and not from our code.
 pub fn abort_on_findings() {
     // Without the hook that libFuzzer set before, which ends the process at any panic.
     let _ = take_hook();

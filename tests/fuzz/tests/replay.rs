@@ -36,6 +36,9 @@ fn files(folder: &Path, extension: Option<&str>) -> Vec<PathBuf> {
     files
 }
 
+/// What a model file is checked on: half of a kernel thread's, and as much as the fuzzer's own thread has.
+const STACK_BYTES: usize = 8 << 20;
+
 fn replay(name: &str) {
     let description = described().into_iter().find(|target| target["name"] == name).unwrap();
     let mut inputs = files(&here().join("seeds").join(name), None);
@@ -50,7 +53,11 @@ fn replay(name: &str) {
     for input in inputs {
         // Printed only where the test fails.
         println!("{name}: {}", input.display());
-        spillway_fuzz::run(name, &std::fs::read(input).unwrap());
+        let name = name.to_owned();
+        let bytes = std::fs::read(input).unwrap();
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let ran = thread.spawn(move || spillway_fuzz::run(&name, &bytes)).unwrap().join();
+        ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a server's monitoring endpoint says of its disks: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
+//! What a server's monitoring endpoint says of its disks: <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring>
 
 use std::time::Duration;
 
