@@ -152,9 +152,13 @@ impl LoadedModel for TractModel {
 /// tract's chain of causes on one line, cut where it starts to print whole graphs.
 fn explain(error: &TractError) -> String {
     const LONGEST: usize = 400;
-    let text = format!("{error:#}").replace('\n', " ");
-    match text.char_indices().nth(LONGEST) {
-        None => text,
+    cut(&format!("{error:#}").replace('\n', " "), LONGEST)
+}
+
+/// At most `longest` characters of a text, and a sign where that is not all.
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
@@ -163,11 +167,7 @@ fn explain(error: &TractError) -> String {
 fn listed(names: &BTreeSet<String>) -> String {
     const MOST: usize = 10;
     const LONGEST: usize = 100;
-    let cut = |name: &String| match name.char_indices().nth(LONGEST) {
-        None => name.clone(),
-        Some((end, _)) => format!("{}…", &name[..end]),
-    };
-    let first = names.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
+    let first = names.iter().take(MOST).map(|name| cut(name, LONGEST)).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MOST) {
         0 => first,
         rest => format!("{first} and {rest} more"),

@@ -60,6 +60,15 @@ impl DesiredState {
         Ok(Self { disk, known: RwLock::new(known) })
     }
 
+    /// Whether exactly these bytes hold under a key.
+    pub(crate) fn holds(&self, key: &ControlKey, bytes: &[u8]) -> bool {
+        let mut words = key.words().skip(1);
+        let (Some(namespace), Some(name)) = (words.next(), words.next()) else { return false };
+        let Ok(function) = format!("{namespace}/{name}").parse() else { return false };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&function).is_some_and(|(known, _)| known.signed.to_bytes() == bytes)
+    }
+
     /// What holds for a function.
     pub(crate) fn get(&self, function: &FunctionId) -> Option<Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(function).map(|(known, _)| known.clone())

@@ -60,12 +60,8 @@ impl Node {
         self.commit_statement(cluster, &statement, &signed).await?;
 
         let known = Known { statement: statement.clone(), signed };
-        cluster.desired.take(known.clone()).await.map_err(host_problem)?;
-        let applied = {
-            let _one = cluster.applying(&statement.function).lock_owned().await;
-            self.apply(cluster, &known).await
-        };
-        if let Err(reason) = applied {
+        cluster.desired.take(known).await.map_err(host_problem)?;
+        if let Err(reason) = self.reconcile(cluster, &statement.function).await {
             tracing::error!(function = %statement.function, reason = format!("{reason:#}"), "what was deployed cannot run here yet");
         }
         cluster.changed.notify_one();

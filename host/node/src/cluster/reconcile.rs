@@ -35,12 +35,8 @@ pub(super) async fn run(node: Arc<Node>, cluster: Arc<Cluster>, stop: Cancellati
             if retries.get(&function).is_some_and(|retry| retry.sequence == sequence && retry.at > Instant::now()) {
                 continue;
             }
-            let apply = async {
-                let _one = cluster.applying(&function).lock_owned().await;
-                node.apply(&cluster, &known).await
-            };
             let applied = tokio::select! {
-                applied = apply => applied,
+                applied = node.reconcile(&cluster, &function) => applied,
                 () = stop.cancelled() => return,
             };
             match applied {
@@ -67,11 +63,20 @@ pub(super) async fn run(node: Arc<Node>, cluster: Arc<Cluster>, stop: Cancellati
 }
 
 impl Node {
-    /// Makes one function what it shall be here. Does nothing where it is that already.
+    /// Makes one function what it shall be here, by the newest statement. Does nothing where it is that already.
     ///
     /// # Errors
     /// Why it cannot be; what served before still serves.
-    pub(super) async fn apply(self: &Arc<Self>, cluster: &Arc<Cluster>, known: &Known) -> anyhow::Result<()> {
+    pub(super) async fn reconcile(self: &Arc<Self>, cluster: &Arc<Cluster>, id: &FunctionId) -> anyhow::Result<()> {
+        let _one = cluster.applying(id).lock_owned().await;
+        // Asked for under the lock: whoever held it may have brought a newer statement about.
+        match cluster.desired.get(id) {
+            Some(known) => self.apply(cluster, &known).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn apply(self: &Arc<Self>, cluster: &Arc<Cluster>, known: &Known) -> anyhow::Result<()> {
         let id = &known.statement.function;
         let release = match &known.statement.desired {
             Desired::Serve(release) => release,
@@ -80,7 +85,7 @@ impl Node {
                     self.refresh_routes();
                 }
                 if self.has(id) {
-                    self.remove_here(id).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
+                    self.remove(id.clone()).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
                 }
                 return Ok(());
             }
@@ -90,7 +95,7 @@ impl Node {
         if let Some(reason) = self.reason_against(cluster, id, release, &manifest) {
             let new = cluster.elsewhere.get(id).is_none_or(|old| old.release != *release || old.reason != reason);
             if self.has(id) {
-                self.remove_here(id).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
+                self.remove(id.clone()).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
             }
             if new {
                 tracing::info!(function = %id, %reason, "runs on other nodes");

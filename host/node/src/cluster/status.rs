@@ -146,7 +146,8 @@ impl Node {
             folder: cluster.record.folder.clone(),
             clock_ms: crate::deploy::millis(std::time::SystemTime::now()),
             cordoned: orders.cordoned,
-            draining: orders.draining,
+            // Nor are calls for one that starts or stops.
+            draining: orders.draining || !self.is_ready(),
             changes: cluster.changes(),
         }
     }

@@ -184,18 +184,23 @@ impl Node {
         Ok((revision, record.active))
     }
 
+    /// The component of a kept bundle. Blocks on the disk.
+    fn component(&self, bundle: Digest) -> Result<Vec<u8>, Problem> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
+        };
+        let mut bytes = Vec::new();
+        let mut file = self.store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
+        file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        Ok(Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component())
+    }
+
     /// Makes a stored revision ready again.
     async fn revive(self: &Arc<Self>, id: &FunctionId, record: &RevisionRecord) -> Result<Arc<Revision>, Problem> {
         let (node, bundle, text) = (self.clone(), record.bundle, record.manifest.clone());
         let (manifest, component, models) = blocking(move || {
             let manifest = Manifest::parse(&text, Origin::Bundle).map_err(host_problem)?;
-            let unreadable = |error: &dyn std::fmt::Display| {
-                Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
-            };
-            let mut bytes = Vec::new();
-            let mut file = node.store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
-            file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-            let component = Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component();
+            let component = node.component(bundle)?;
             let models = node.granted_models(&manifest)?;
             Ok::<_, Problem>((manifest, component, models))
         })

@@ -1,16 +1,14 @@
 //! Releases of a cluster on this node: the same steps as a deployment's, under the cluster's numbers.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use spillway_cluster::NewRevision;
-use spillway_inference::ModelSource;
 use spillway_runtime::Prepared;
 use spillway_types::api::Deployment;
-use spillway_types::{Bundle, FunctionId, Manifest, ModelName, Problem, ProblemType, Release};
+use spillway_types::{FunctionId, Manifest, Origin, Problem, Release};
 
-use super::problem::{bundle_problem, commit_problem, host_problem};
+use super::problem::{commit_problem, host_problem};
 use super::{blocking, millis};
 use crate::cluster::Cluster;
 use crate::node::Node;
@@ -116,25 +114,10 @@ impl Node {
         manifest: Manifest,
     ) -> Result<Prepared, Problem> {
         let (node, bundle, granted) = (self.clone(), release.bundle, manifest.clone());
-        type Parts = (Vec<u8>, BTreeMap<ModelName, ModelSource>);
-        let (component, models): Parts = blocking(move || {
-            let bytes = std::fs::read(node.store.blobs().path(&bundle)).map_err(|error| {
-                Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
-            })?;
-            let component = Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component();
-            Ok::<_, Problem>((component, node.granted_models(&granted)?))
-        })
-        .await??;
+        let (component, models) =
+            blocking(move || Ok::<_, Problem>((node.component(bundle)?, node.granted_models(&granted)?))).await??;
         let log = self.logs().of(id);
         self.prepare(id, manifest, component, models, log).await
-    }
-
-    /// Takes a function away from this node: it goes on elsewhere, or has been removed.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub(crate) async fn remove_here(self: &Arc<Self>, id: &FunctionId) -> Result<(), Problem> {
-        self.remove(id.clone()).await
     }
 
     /// Carries an order out. A node that drains goes on with the calls it has, and gives new ones away.
@@ -155,7 +138,7 @@ impl Node {
         previous: Option<u64>,
         (compile, compile_cached): (Duration, bool),
     ) -> Deployment {
-        let routes = spillway_types::Manifest::parse(&release.manifest, spillway_types::Origin::Bundle);
+        let routes = Manifest::parse(&release.manifest, Origin::Bundle);
         Deployment {
             namespace: id.namespace.clone(),
             name: id.name.clone(),

@@ -8,6 +8,7 @@
 //! | no peer is left | 503 `no-node`, `owner-unreachable`, or 403 `residency`, with what is against each |
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -89,13 +90,15 @@ impl Errand<'_> {
     ) -> Result<(Response<Body>, NodeName), Failed> {
         let limit = self.manifest.limits.body_bytes;
         let size = http_body::Body::size_hint(request.body());
-        if size.lower() > limit {
+        let too_large = || {
             let detail = format!("the body is larger than the {} that {} takes", format_bytes(limit), self.id);
-            return Err(refused(ProblemType::BodyTooLarge, detail));
+            refused(ProblemType::BodyTooLarge, detail)
+        };
+        if size.lower() > limit {
+            return Err(too_large());
         }
-        request.body_mut().set_limit(limit);
-        let (parts, body) = request.into_parts();
-        let mut parts = parts;
+        let exceeded = request.body_mut().set_limit(limit);
+        let (mut parts, body) = request.into_parts();
         self.prepare(cluster, &mut parts).map_err(|detail| refused(ProblemType::BadRequest, detail))?;
         let mut body = match size.upper() {
             Some(bytes) if bytes <= REPLAY_BYTES_MAX => {
@@ -121,6 +124,8 @@ impl Errand<'_> {
                     troubles.push(format!("{} does not serve it any more", peer.name()));
                 }
                 Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
+                // The body broke off here, and the stream with it.
+                Ok(Err(_)) if exceeded.load(Relaxed) => return Err(too_large()),
                 Ok(Err((ClientError::Broken { reason, .. }, _))) => {
                     tracing::warn!(function = %self.id, peer = %peer.name(), reason, "a call was sent and no answer came back");
                     if self.manifest.effects == Effects::Unsafe || !body.is_kept() {

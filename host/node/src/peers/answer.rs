@@ -35,7 +35,6 @@ impl Node {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let answered = match &self.cluster {
-            // Revoking a peer is removing it from the cluster's authority; a certificate of another cluster got no TLS.
             Some(cluster) if request.headers().contains_key(FUNCTION) => {
                 self.answer_call(cluster, sender, request).await
             }
@@ -46,7 +45,8 @@ impl Node {
         if let Some(cluster) = &self.cluster
             && let Ok(name) = HeaderValue::from_str(cluster.identity().node.as_str())
         {
-            response.headers_mut().insert(NODE, name);
+            // A call that was sent on names the node that ran it.
+            response.headers_mut().entry(NODE).or_insert(name);
         }
         response
     }

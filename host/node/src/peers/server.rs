@@ -54,7 +54,7 @@ impl PeerListener {
         stop: CancellationToken,
         patience: Duration,
     ) {
-        let graceful = Arc::new(GracefulShutdown::new());
+        let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -103,9 +103,7 @@ impl PeerListener {
             });
         }
         drop(self.listener);
-        if let Ok(graceful) = Arc::try_unwrap(graceful) {
-            let _ = tokio::time::timeout(patience, graceful.shutdown()).await;
-        }
+        let _ = tokio::time::timeout(patience, graceful.shutdown()).await;
     }
 }
 
