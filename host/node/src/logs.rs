@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
@@ -26,14 +27,16 @@ const FOLLOW: usize = 1024;
 const FILE_BYTES: u64 = 4 << 20;
 /// Open files; a node with more functions writing at once opens and closes.
 const OPEN_FILES_MAX: usize = 64;
-/// How long a record may wait in memory before it is in the file.
-const FLUSH: Duration = Duration::from_millis(200);
+/// How long the writer rests between two rounds, and so how long a record may wait before it is in the file.
+const REST: Duration = Duration::from_millis(200);
 
 /// All logs of a node; cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Logs {
     folder: PathBuf,
     records: SyncSender<Entry>,
+    /// To be woken before its time by who waits for it.
+    writer: Thread,
     live: broadcast::Sender<Arc<LogRecord>>,
     lost: Counter,
 }
@@ -58,8 +61,9 @@ impl Logs {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let (records, received) = sync_channel(CHANNEL);
         let writer = Writer { folder: folder.to_owned(), files: HashMap::new() };
-        std::thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
-        Ok(Self { folder: folder.to_owned(), records, live: broadcast::Sender::new(FOLLOW), lost })
+        let writer = thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
+        let writer = writer.thread().clone();
+        Ok(Self { folder: folder.to_owned(), records, writer, live: broadcast::Sender::new(FOLLOW), lost })
     }
 
     /// Takes a record without waiting.
@@ -114,6 +118,7 @@ impl Logs {
     pub(crate) fn flush(&self) {
         let (done, flushed) = sync_channel(1);
         if self.records.send(Entry::Flush(done)).is_ok() {
+            self.writer.unpark();
             let _ = flushed.recv_timeout(Duration::from_secs(5));
         }
     }
@@ -199,27 +204,34 @@ struct OpenFile {
 }
 
 impl Writer {
+    /// Writes in rounds. A record that comes while this thread rests wakes nobody, because a wake-up costs a call more than
+    /// all else about its record; only the first after a longer silence does.
     fn run(mut self, received: &Receiver<Entry>) {
-        loop {
-            match received.recv_timeout(FLUSH) {
-                Ok(Entry::Record(function, record)) => {
-                    if let Err(error) = self.write(&function, &record) {
-                        tracing::warn!(%function, %error, "log record could not be written");
-                        self.files.remove(&function);
-                    }
-                }
-                Ok(Entry::Flush(done)) => {
-                    self.flush();
-                    let _ = done.try_send(());
-                }
-                Ok(Entry::Forget(function)) => {
+        while let Ok(entry) = received.recv() {
+            self.take(entry);
+            received.try_iter().take(CHANNEL).for_each(|entry| self.take(entry));
+            self.flush();
+            thread::park_timeout(REST);
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Record(function, record) => {
+                if let Err(error) = self.write(&function, &record) {
+                    tracing::warn!(%function, %error, "log record could not be written");
                     self.files.remove(&function);
-                    for generation in [Generation::Current, Generation::Old] {
-                        let _ = fs::remove_file(path(&self.folder, &function, generation));
-                    }
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => self.flush(),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+            Entry::Flush(done) => {
+                self.flush();
+                let _ = done.try_send(());
+            }
+            Entry::Forget(function) => {
+                self.files.remove(&function);
+                for generation in [Generation::Current, Generation::Old] {
+                    let _ = fs::remove_file(path(&self.folder, &function, generation));
+                }
             }
         }
     }
@@ -289,6 +301,23 @@ mod tests {
         assert!(path(folder.path(), &id, Generation::Old).exists());
         logs.forget(&id);
         assert_eq!(logs.tail(&id, 10).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_comes_while_the_writer_rests_is_in_the_file_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::open(folder.path(), Counter::default()).unwrap();
+        let id: FunctionId = "a".parse().unwrap();
+        logs.record(&id, record("before"));
+        // After this the writer rests.
+        logs.flush();
+        logs.record(&id, record("meanwhile"));
+        let file = path(folder.path(), &id, Generation::Current);
+        let waited = std::time::Instant::now();
+        while !fs::read_to_string(&file).unwrap().contains("meanwhile") {
+            assert!(waited.elapsed() < Duration::from_secs(30), "it is not in the file");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[tokio::test]
