@@ -10,6 +10,7 @@ use std::time::Instant;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedReceiver;
+use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
@@ -157,6 +158,8 @@ fn answer(
     let Job { invocation, request, answer, seat } = job;
     let handler = service.wasi_http_handler().func_handle();
     let started = accessor.with(|mut store| {
+        // The clock went on while the sandbox waited, and the guest would be interrupted at its first step.
+        store.as_context_mut().set_epoch_deadline(1);
         let state = store.data_mut();
         if let Some(init) = state.init.take() {
             invocation.note_init(init);
