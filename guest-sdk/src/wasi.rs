@@ -46,6 +46,8 @@ where
 /// A request's body, read from the host.
 pub(crate) struct Incoming {
     stream: StreamReader<u8>,
+    /// Bytes still to come, where the length was announced. Once they are here nothing is left to ask the host for.
+    left: Option<u64>,
     /// Resolves after the stream has ended: to trailers, which are dropped, or to why it broke off.
     end: Option<FutureReader<std::result::Result<Option<types::Trailers>, ErrorCode>>>,
     /// Tells the host at drop that the body is done with.
@@ -54,11 +56,15 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
-        while self.end.is_some() {
-            let (result, chunk) = self.stream.read(Vec::with_capacity(CHUNK)).await;
+        while self.end.is_some() && self.left != Some(0) {
+            let room = self.left.map_or(CHUNK, |left| left.min(CHUNK as u64) as usize);
+            let (result, chunk) = self.stream.read(Vec::with_capacity(room)).await;
             match result {
                 StreamResult::Complete(_) if chunk.is_empty() => {}
-                StreamResult::Complete(_) => return Ok(Some(chunk.into())),
+                StreamResult::Complete(_) => {
+                    self.left = self.left.map(|left| left.saturating_sub(chunk.len() as u64));
+                    return Ok(Some(chunk.into()));
+                }
                 StreamResult::Dropped | StreamResult::Cancelled => {
                     let Some(end) = self.end.take() else { break };
                     end.await.map_err(broken_off)?;
@@ -90,9 +96,10 @@ fn incoming(request: types::Request) -> Result<Request> {
     let uri = uri.build().map_err(|_| unreadable("URI"))?;
     let headers = HeaderMap::try_from(request.get_headers()).map_err(|_| unreadable("headers"))?;
 
+    let left = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let (done, done_reader) = wit_future::new(|| Ok(()));
     let (stream, end) = types::Request::consume_body(request, done_reader);
-    let body = Body(Source::Incoming(Incoming { stream, end: Some(end), _done: done }));
+    let body = Body(Source::Incoming(Incoming { stream, left, end: Some(end), _done: done }));
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
