@@ -9,17 +9,17 @@ use crate::variants::hello_that_says;
 
 /// What the issue allows from a deployment on one node to its first answer on another, and room for a busy machine: a
 /// test must not depend on the time of day.
-const SPREAD_MAX: Duration = Duration::from_secs(20);
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(20);
 
 /// Deploys `hello` with another greeting by a node.
-async fn deploy(cluster: &Cluster, node: &Node, greeting: &str) -> Ran {
+pub(crate) async fn deploy(cluster: &Cluster, node: &Node, greeting: &str) -> Ran {
     let file = cluster.path(&format!("{greeting}.wasm"));
     std::fs::write(&file, hello_that_says(greeting)).expect("tests may write files");
     cluster.sign(node, &["deploy", &file]).await
 }
 
 /// Waits until a node greets with `greeting`.
-async fn greets(node: &Node, greeting: &str) {
+pub(crate) async fn greets(node: &Node, greeting: &str) {
     let expected = format!("{greeting}, world!\n");
     wait_until(&format!("{} greets with {greeting}", node.listen()), SPREAD_MAX, async || {
         node.call("/hello").await.text() == expected
@@ -179,7 +179,7 @@ async fn killed_nodes_are_noticed_by_the_others_and_come_back_with_all_they_had(
 }
 
 /// What a node knows of another.
-async fn state(node: &Node, name: &str) -> String {
+pub(crate) async fn state(node: &Node, name: &str) -> String {
     let nodes = node.get("/nodes").await;
     let found = nodes.as_array().expect("a list").iter().find(|other| other["identity"]["node"] == name).cloned();
     found.map_or_else(String::new, |node| node["state"].as_str().unwrap_or_default().to_owned())

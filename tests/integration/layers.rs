@@ -81,7 +81,10 @@ fn violations(edges: &[Edge]) -> Vec<String> {
 fn violation(edge: &Edge) -> Option<String> {
     let of_family =
         |family: &str| edge.to == family || edge.to.strip_prefix(family).is_some_and(|rest| rest.starts_with('-'));
-    if let Some((_, owner)) = KNOWN_TO_ONE.iter().find(|(family, owner)| of_family(family) && edge.from != *owner) {
+    // Tests write into the broker behind the nodes' backs, as who has broken into it would.
+    let tests_as_intruder = edge.from == "spillway-tests" && edge.to == "async-nats" && edge.dev;
+    let owner = KNOWN_TO_ONE.iter().find(|(family, owner)| of_family(family) && edge.from != *owner);
+    if let Some((_, owner)) = owner.filter(|_| !tests_as_intruder) {
         return Some(format!("only {owner} may"));
     }
     if edge.from == "spillway-placement" && UNKNOWN_TO_PLACEMENT.contains(&edge.to.as_str()) {

@@ -1,11 +1,15 @@
 //! Several nodes that share a control store.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
+use crate::network::{NATS, Network};
 use crate::process::{Ran, clean};
 use crate::{NatsServer, Node, NodeBuilder, spillway, wait_until};
 
@@ -15,6 +19,19 @@ pub struct Cluster {
     /// The server of NATS.
     pub nats: NatsServer,
     public_key: String,
+    network: Option<Network>,
+    doors: Mutex<BTreeMap<String, Door>>,
+}
+
+/// Where a node behind relays is.
+#[derive(Clone, Copy)]
+struct Door {
+    /// Where it listens for other nodes.
+    peer: SocketAddr,
+    /// Where they find it.
+    relay: SocketAddr,
+    /// Where it finds NATS.
+    nats: SocketAddr,
 }
 
 impl Cluster {
@@ -23,8 +40,28 @@ impl Cluster {
     /// # Panics
     /// If any of it fails.
     pub async fn start() -> Self {
+        Self::with(NatsServer::start(), None).await
+    }
+
+    /// As [`start`](Self::start), with the nodes behind relays that can be made bad.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn over_network(seed: u64) -> Self {
+        Self::with(NatsServer::start(), Some(Network::new(seed))).await
+    }
+
+    /// As [`start`](Self::start), with a server of NATS that runs already.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn on(nats: NatsServer) -> Self {
+        Self::with(nats, None).await
+    }
+
+    async fn with(nats: NatsServer, network: Option<Network>) -> Self {
         let folder = tempfile::tempdir().expect("tests may write temporary files");
-        let cluster = Self { folder, nats: NatsServer::start(), public_key: String::new() };
+        let cluster = Self { folder, nats, public_key: String::new(), network, doors: Mutex::default() };
         cluster.run(&["ca", "init", "acme", "--dir", &cluster.path("ca")]).await;
         let key = cluster.run(&["key", "new", "--out", &cluster.path("deployer.pem"), "--json"]).await.json();
         let public_key = key["key"].as_str().expect("a key has a public half").to_owned();
@@ -56,6 +93,13 @@ impl Cluster {
         ran
     }
 
+    /// Runs the command line without a node while its clock shows another time, such as `-10s`.
+    pub async fn command_at(&self, clock: &str, args: &[&str]) -> Ran {
+        let mut command = Command::new(spillway());
+        clean(&mut command).args(args).envs(crate::process::clock(clock));
+        Ran::of(command).await
+    }
+
     /// Issues a certificate for a node, unless it has one.
     ///
     /// # Panics
@@ -72,17 +116,29 @@ impl Cluster {
     /// How a node of the cluster is to be started. Its data stays until the cluster ends.
     pub async fn builder(&self, name: &str, role: &str, site: &str) -> NodeBuilder {
         let identity = self.issue(name, role, site).await;
-        let (url, key) = (self.nats.url(), self.public_key.clone());
-        Node::builder().data(&self.data(name)).args(&[
-            "--join",
-            &url,
-            "--identity",
-            &identity,
-            "--peer",
-            "127.0.0.1:0",
-            "--trust",
-            &key,
-        ])
+        let builder =
+            Node::builder().data(&self.data(name)).args(&["--identity", &identity, "--trust", &self.public_key]);
+        let Some(network) = &self.network else {
+            return builder.args(&["--join", &self.nats.url(), "--peer", "127.0.0.1:0"]);
+        };
+        let mut doors = self.doors.lock().await;
+        if !doors.contains_key(name) {
+            let peer = free_port();
+            let relay = network.relay(None, name, peer).await;
+            let nats = network.relay(Some(name), NATS, self.nats.address()).await;
+            doors.insert(name.to_owned(), Door { peer, relay, nats });
+        }
+        let Door { peer, relay, nats } = doors[name];
+        let join = format!("nats://{nats}");
+        builder.args(&["--join", &join, "--peer", &peer.to_string(), "--advertise", &relay.to_string()])
+    }
+
+    /// The ways between the nodes.
+    ///
+    /// # Panics
+    /// If the cluster was not started with [`over_network`](Self::over_network).
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the cluster was started over a network")
     }
 
     /// Starts a node of the cluster.
@@ -114,6 +170,12 @@ impl Cluster {
             .await;
         }
     }
+}
+
+/// A port that nobody listens on, for a node that is told of it twice.
+fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a listener has an address")
 }
 
 async fn run(args: &[&str]) -> Ran {

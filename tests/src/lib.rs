@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `start`, `node` | a node on free ports, which ends with the test |
 //! | `cluster`, `nats` | several nodes that share a control store, and its server |
+//! | `network`, `owner` | the ways between nodes, to be made slow, lossy or parted |
 //! | `process` | how processes end and what they write |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
@@ -18,8 +19,10 @@ mod bundles;
 mod cluster;
 mod metrics;
 mod nats;
+mod network;
 mod node;
 pub mod onnx;
+mod owner;
 mod process;
 mod start;
 mod wait;
@@ -29,6 +32,7 @@ pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifes
 pub use cluster::Cluster;
 pub use metrics::Metrics;
 pub use nats::NatsServer;
+pub use network::{Network, Way};
 pub use node::Node;
 pub use process::{Exit, Ran};
 pub use start::NodeBuilder;

@@ -65,6 +65,20 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
+/// The environment that gives a program another clock. The program `faketime` would stay between it and its signals.
+///
+/// # Panics
+/// If that is not installed.
+pub(crate) fn clock(offset: &str) -> Vec<(String, String)> {
+    let said = Command::new("faketime").args(["-f", offset, "env"]).output();
+    let said = said.expect("faketime is missing; run `cargo xtask setup --tests`").stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let named = said.lines().filter_map(|line| line.split_once('='));
+    let named = named.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name));
+    let named = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    named.chain([("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned())]).collect()
+}
+
 /// What a process writes, kept as it comes.
 pub(crate) struct Output {
     text: Arc<Mutex<String>>,

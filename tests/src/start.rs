@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Exit, Output, clean};
+use crate::process::{Exit, Output, clean, clock};
 use crate::{Node, spillway};
 
 /// A node under load on a shared machine starts in a fraction of a second; only a hang takes this long.
@@ -46,6 +46,14 @@ impl NodeBuilder {
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
+    }
+
+    /// Gives the node another clock, such as `-7m`; the time that timers count goes on as it is.
+    ///
+    /// # Panics
+    /// If `faketime` is not installed.
+    pub fn clock(self, offset: &str) -> Self {
+        clock(offset).into_iter().fold(self, |builder, (name, value)| builder.env(&name, &value))
     }
 
     /// Runs the node under another program, such as `strace -f -o FILE`. Signals then go to that program.

@@ -29,16 +29,18 @@ struct Sample {
     memory: Option<Memory>,
     pressure: Pressure,
     invocations_per_second: Option<f64>,
+    bytes_per_second: Option<f64>,
     kernel_threads_ratio: Option<f64>,
     cpu_ratio: Option<f64>,
 }
 
 /// Measures until told to stop.
 pub(crate) async fn measure(node: Arc<Node>, stop: CancellationToken) {
-    let [mut calls, mut busy, mut cpu] = [(); 3].map(|()| Meter::new(WINDOW));
+    let [mut calls, mut moved, mut busy, mut cpu] = [(); 4].map(|()| Meter::new(WINDOW));
     loop {
         let now = Time::from_start(node.started.elapsed());
         calls.sample(now, node.metrics().invocations() as f64);
+        moved.sample(now, node.metrics().moved_bytes() as f64);
         busy.sample(now, node.models.threads().load().busy.as_secs_f64());
         if let Some(seconds) = cpu_seconds() {
             cpu.sample(now, seconds);
@@ -48,6 +50,7 @@ pub(crate) async fn measure(node: Arc<Node>, stop: CancellationToken) {
             memory: memory(),
             pressure: Pressure { cpu: stall("cpu"), memory: stall("memory"), io: stall("io") },
             invocations_per_second: calls.per_second(),
+            bytes_per_second: moved.per_second(),
             kernel_threads_ratio: used(&busy, node.models.threads().count()),
             cpu_ratio: used(&cpu, cores()),
         };
@@ -101,7 +104,7 @@ impl Node {
             throughput: Throughput {
                 window: WINDOW,
                 invocations_per_second: sample.invocations_per_second,
-                bytes_per_second: None,
+                bytes_per_second: sample.bytes_per_second,
             },
             utilisation: Utilisation {
                 kernel_threads_ratio: sample.kernel_threads_ratio,
@@ -121,7 +124,7 @@ fn links(cluster: &Cluster) -> Vec<Link> {
             peer: peer.name().clone(),
             rtt: rtt.smoothed,
             rtt_variation: rtt.variation,
-            bandwidth_bytes_per_second: None,
+            bandwidth_bytes_per_second: peer.said().bandwidth_bytes_per_second,
         })
     });
     measured.collect()

@@ -81,6 +81,8 @@ pub(crate) struct Metrics {
     queued_seconds: Family<FunctionLabels, Histogram, fn() -> Histogram>,
     cold_starts: Family<FunctionLabels, Counter>,
     inference_seconds: Family<FunctionLabels, Seconds>,
+    request_bytes: Family<FunctionLabels, Counter>,
+    response_bytes: Family<FunctionLabels, Counter>,
     gauges: Gauges,
     functions: Mutex<BTreeMap<FunctionId, Arc<FunctionMetrics>>>,
     /// Requests that no route takes: they belong to no function.
@@ -105,6 +107,7 @@ struct Gauges {
     resident: Gauge,
     utilisation: Family<ResourceLabels, Gauge<f64, AtomicU64>>,
     throughput: Gauge<f64, AtomicU64>,
+    throughput_bytes: Gauge<f64, AtomicU64>,
 }
 
 /// A function's counters, looked up once when its revision is made ready.
@@ -114,6 +117,8 @@ pub(crate) struct FunctionMetrics {
     queued_seconds: Histogram,
     cold_starts: Counter,
     inference_seconds: Seconds,
+    request_bytes: Counter,
+    response_bytes: Counter,
     /// How long calls take, by the size of their bodies.
     service_times: Mutex<ServiceTimes>,
     /// When counting began: what the decay of `service_times` is measured from.
@@ -139,6 +144,8 @@ impl Metrics {
             queued_seconds: Family::new_with_constructor(histogram),
             cold_starts: Family::default(),
             inference_seconds: Family::default(),
+            request_bytes: Family::default(),
+            response_bytes: Family::default(),
             gauges: Gauges::default(),
             functions: Mutex::default(),
             unrouted: Counter::default(),
@@ -164,6 +171,12 @@ impl Metrics {
             Unit::Seconds,
             inference,
         );
+        for (name, help, bytes) in [
+            ("request_body", "Bodies of requests, as far as they were read", &metrics.request_bytes),
+            ("response_body", "Bodies of responses, as far as they were sent", &metrics.response_bytes),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, bytes.clone());
+        }
         registry.register("sent_requests", "Calls that another node answered", metrics.sent.clone());
         registry.register("unrouted_requests", "Requests that no route takes", metrics.unrouted.clone());
         registry.register("log_records_lost", "Log records dropped", metrics.log_records_lost.clone());
@@ -198,6 +211,11 @@ impl Metrics {
             "Invocations that ended, over the last ten seconds",
             gauges.throughput.clone(),
         );
+        registry.register(
+            "throughput_bytes_per_second",
+            "Bodies of requests and responses of invocations that ended, over the last ten seconds",
+            gauges.throughput_bytes.clone(),
+        );
         registry.register("kernel_queue_length", "Jobs that wait for a kernel thread", gauges.kernel_queue.clone());
         registry.register("kernel_running", "Jobs on kernel threads", gauges.kernel_running.clone());
         registry.register_with_unit(
@@ -225,6 +243,8 @@ impl Metrics {
                 queued_seconds: self.queued_seconds.get_or_create_owned(&labels),
                 cold_starts: self.cold_starts.get_or_create_owned(&labels),
                 inference_seconds: self.inference_seconds.get_or_create_owned(&labels),
+                request_bytes: self.request_bytes.get_or_create_owned(&labels),
+                response_bytes: self.response_bytes.get_or_create_owned(&labels),
                 service_times: Mutex::new(ServiceTimes::new(SERVICE_HALF_LIFE)),
                 started: self.started,
             })
@@ -236,6 +256,12 @@ impl Metrics {
     pub(crate) fn invocations(&self) -> u64 {
         let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         functions.values().map(|function| function.invocations()).sum()
+    }
+
+    /// Bytes of the bodies of all invocations that have ended, both ways.
+    pub(crate) fn moved_bytes(&self) -> u64 {
+        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.values().map(|function| function.request_bytes.get() + function.response_bytes.get()).sum()
     }
 
     /// Counts a call that another node answered.
@@ -289,6 +315,7 @@ impl Metrics {
             }
         }
         gauges.throughput.set(capacity.throughput.invocations_per_second.unwrap_or(0.0));
+        gauges.throughput_bytes.set(capacity.throughput.bytes_per_second.unwrap_or(0.0));
         gauges.resident.set(signed(capacity.memory.process_bytes));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -315,6 +342,12 @@ impl FunctionMetrics {
         if !timing.infer.is_zero() {
             self.inference_seconds.inc_by(timing.infer.as_secs_f64());
         }
+    }
+
+    /// Counts the bytes of an invocation's bodies.
+    pub(crate) fn moved(&self, request: u64, response: u64) {
+        self.request_bytes.inc_by(request);
+        self.response_bytes.inc_by(response);
     }
 
     /// Notes how long a call ran that was answered, with a body of so many bytes.

@@ -140,15 +140,16 @@ impl Certificate {
     }
 }
 
-/// The node that a peer has shown to be, from the certificates of a TLS connection, its own first.
+/// The node that a peer has shown to be, and when its certificate ends, from the certificates of a TLS connection, its own first.
 ///
 /// Only for certificates that TLS has verified: [`rustls::CommonState::peer_certificates`] after the handshake.
 ///
 /// # Errors
 /// There is no certificate, or it names no node.
-pub fn peer_identity(certificates: &[CertificateDer<'_>]) -> Result<NodeIdentity, CertificateError> {
+pub fn peer_identity(certificates: &[CertificateDer<'_>]) -> Result<(NodeIdentity, SystemTime), CertificateError> {
     let first = certificates.first().ok_or_else(|| CertificateError::Malformed("there is none".to_owned()))?;
-    Certificate::from_der(first)?.identity()
+    let certificate = Certificate::from_der(first)?;
+    Ok((certificate.identity()?, certificate.not_after))
 }
 
 /// All certificates in PEM text; at least one.

@@ -111,7 +111,7 @@ impl ClientCertVerifier for Peers {
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
         match peer_identity(std::slice::from_ref(end_entity)) {
-            Ok(identity) if identity.cluster == self.cluster => Ok(verified),
+            Ok((identity, _)) if identity.cluster == self.cluster => Ok(verified),
             _ => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /api/v1/node` | | [`NodeStatus`] |
 //! | `GET /api/v1/nodes` | | [`NodeSummary`] list |
+//! | `DELETE /api/v1/nodes/{node}` | | [`NodeSummary`] list, without a node that will not come back |
 //! | `POST /api/v1/nodes/{node}/{order}` | | [`NodeSummary`] list; the order is `cordon`, `drain` or `uncordon` |
 //! | `GET /api/v1/functions/{namespace}/{name}/statement?revision=` | | [`StatementDraft`] |
 //! | `POST /api/v1/statements` | a signed statement | [`Deployment`], or 204 for a removal |
@@ -222,6 +223,22 @@ pub struct FunctionDetail {
     pub keyvalue: Vec<String>,
     /// Kept revisions, newest first.
     pub revisions: Vec<RevisionSummary>,
+    /// How it is on each node that is not dead, the node that was asked first; empty where there is no cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whereabouts: Vec<FunctionOnNode>,
+}
+
+/// A function as one node of the cluster has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FunctionOnNode {
+    /// Which node.
+    pub node: NodeName,
+    /// The revision that it knows; none if it gave no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Why it does not serve there, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// A model that a function may open.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use reqwest::Method;
 use serde_json::json;
-use spillway_types::api::FunctionDetail;
+use spillway_types::api::{FunctionDetail, FunctionSummary};
 use spillway_types::{Bundle, FunctionId, Limits, Manifest, Origin, format_bytes};
 use wasmparser::{Parser, Payload};
 
@@ -64,7 +64,7 @@ async fn inspect_function(id: &FunctionId, global: &Global) -> anyhow::Result<()
         ("description", summary.description.clone()),
         ("version", summary.version.clone()),
         ("revision", summary.revision.to_string()),
-        ("state", summary.fault.clone().unwrap_or_else(|| "serving".to_owned())),
+        ("state", state(summary)),
         ("routes", or_none(&summary.routes.iter().map(output::route).collect::<Vec<_>>())),
         ("interface", detail.interface.clone()),
         ("effects", detail.effects.as_str().to_owned()),
@@ -87,7 +87,32 @@ async fn inspect_function(id: &FunctionId, global: &Global) -> anyhow::Result<()
             if revision.active { "serving".to_owned() } else { String::new() },
         ]);
     }
-    Ok(output::line(format!("{text}\n\n{}", revisions.trim_fmt()))?)
+    let mut parts = vec![text];
+    if !detail.revisions.is_empty() {
+        parts.push(revisions.trim_fmt());
+    }
+    if !detail.whereabouts.is_empty() {
+        let mut nodes = output::table(&["NODE", "REVISION", "STATE"]);
+        for there in &detail.whereabouts {
+            let revision = there.revision.map_or_else(|| "-".to_owned(), |number| number.to_string());
+            nodes.add_row([
+                there.node.to_string(),
+                revision,
+                there.fault.clone().unwrap_or_else(|| "serving".to_owned()),
+            ]);
+        }
+        parts.push(nodes.trim_fmt());
+    }
+    Ok(output::line(parts.join("\n\n"))?)
+}
+
+/// `serving`, or what is against it.
+fn state(summary: &FunctionSummary) -> String {
+    match (&summary.fault, &summary.elsewhere) {
+        (Some(fault), _) => fault.clone(),
+        (None, Some(reason)) => format!("on other nodes: {reason}"),
+        (None, None) => "serving".to_owned(),
+    }
 }
 
 fn inspect_file(path: &Path, as_json: bool) -> anyhow::Result<()> {

@@ -1,10 +1,10 @@
 //! `spillway nodes`: lists the nodes of the cluster.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 use spillway_types::api::NodeSummary;
-use spillway_types::format_bytes;
+use spillway_types::{NodeName, format_bytes};
 
 use crate::args::Global;
 use crate::client::Client;
@@ -19,14 +19,41 @@ use crate::output;
 Examples:
   spillway nodes
   spillway nodes --json | jq '.[] | {node: .identity.node, state}'
-  spillway --node http://box-2:3001 nodes")]
-pub(crate) struct Nodes {}
+  spillway --node http://box-2:3001 nodes
+  spillway nodes forget box-9")]
+pub(crate) struct Nodes {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Take a dead node off the list, on all nodes
+    ///
+    /// For a node that will not come back. One that does is on the list again. Functions whose data it has must be removed
+    /// before.
+    #[command(after_help = "\
+Examples:
+  spillway nodes forget box-9")]
+    Forget {
+        /// The node
+        #[arg(value_name = "NODE")]
+        name: NodeName,
+    },
+}
 
 impl Nodes {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = Client::new(global)?;
-        let nodes: Vec<NodeSummary> = client.json(client.request(Method::GET, &["nodes"])).await?;
-        show(&nodes, global)
+        let request = match &self.action {
+            None => client.request(Method::GET, &["nodes"]),
+            Some(Action::Forget { name }) => client.request(Method::DELETE, &["nodes", name.as_str()]),
+        };
+        let nodes: Vec<NodeSummary> = client.json(request).await?;
+        match self.action {
+            Some(Action::Forget { name }) if !global.json => Ok(output::line(format!("{name} is forgotten"))?),
+            _ => show(&nodes, global),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
 use super::orientation::Orientation;
+use crate::job::contain;
 
 /// Scans of a progressive file that are read: each passes over all of the picture, so that a file of many empty ones would
 /// take long. Encoders write about ten.
@@ -79,6 +80,12 @@ impl JpegHeader {
     }
 
     fn pixels(&self, file: &[u8]) -> Result<Vec<u8>, JpegError> {
+        // The decoder trusts tables of damaged files here and there, and panics when it finds out.
+        contain(|| self.pixels_or_panic(file))
+            .unwrap_or_else(|panic| Err(JpegError::CorruptData(format!("the decoder gave it up: {panic}"))))
+    }
+
+    fn pixels_or_panic(&self, file: &[u8]) -> Result<Vec<u8>, JpegError> {
         // Memory was charged by the first frame; a file with another one does not get past these.
         let limits = DecodeLimits {
             max_width: self.width,

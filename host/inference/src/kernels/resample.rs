@@ -42,13 +42,14 @@ pub(super) fn resample2d(options: Resample2dOptions, inputs: &[Tensor]) -> Resul
         inner: input.shape()[columns.0 + 1..].iter().product(),
     };
     let view = input.clone();
+    let elements = shape.iter().fold(1, |elements: usize, axis| elements.saturating_mul(*axis));
     let nanoseconds = NANOSECONDS_PER_TAP * (2 * count) as f64;
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers input.dtype(), T => {
             resample::<T>(&input, &shape, geometry, options.mode, stop)
         }, else check.refuse("no such dtype"))
     });
-    Ok(plan.with_scratch(geometry.scratch_bytes(count)).after_gathering(&view))
+    Ok(plan.with_scratch(geometry.scratch_bytes(count, elements)).after_gathering(&view))
 }
 
 fn resample<T: Sample>(
@@ -87,8 +88,11 @@ impl Geometry {
         (self.middle * self.columns.0 * self.inner, self.middle * self.columns.1 * self.inner)
     }
 
-    /// Taps of both axes, and as many rows as a value is made of, in at most `f64`.
-    fn scratch_bytes(&self, taps: usize) -> usize {
+    /// Taps of both axes, and as many rows as a value is made of, in at most `f64`. Nothing where there is no value to make.
+    fn scratch_bytes(&self, taps: usize, elements: usize) -> usize {
+        if elements == 0 {
+            return 0;
+        }
         let tap_bytes = size_of::<Tap<f64, 4>>();
         let tables = self.rows.1.saturating_add(self.columns.1).saturating_mul(tap_bytes);
         let row = self.middle.saturating_mul(self.columns.1).saturating_mul(self.inner);

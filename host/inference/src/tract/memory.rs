@@ -4,7 +4,8 @@
 //! these inputs; and in the run, each result whose shape depends on values, as soon as these are known. Panels that a
 //! matrix is packed into for a product, and where a convolution looks for its windows, are results of nodes of their own in
 //! a plan, and counted as such. What else an operator needs for itself (a tile, a transform's buffer, the body of a loop)
-//! tract does not tell: its `eval_tmp_memory_usage` sums results, too.
+//! tract does not tell: its `eval_tmp_memory_usage` sums results, too. Where it can be more than the results, `scratch`
+//! knows it.
 
 use std::collections::HashMap;
 
@@ -14,6 +15,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 
 use super::budget::place;
 use super::plan::Plan;
+use super::scratch;
 use crate::RunError;
 
 /// Elements of an input that are looked at to tell the shape of a result: more than any list of lengths has.
@@ -41,8 +43,9 @@ pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) 
     let (mut alive, mut most, mut first_beyond) = (0_u64, 0_u64, None);
     for (step, node) in order.iter().enumerate() {
         alive = alive.saturating_add(bytes(*node));
-        most = most.max(alive);
-        if alive > limit_bytes {
+        let working = alive.saturating_add(scratch_bytes(model, *node, symbols));
+        most = most.max(working);
+        if working > limit_bytes {
             first_beyond.get_or_insert(*node);
         }
         for ended in ending.get(&step).into_iter().flatten() {
@@ -55,6 +58,14 @@ pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) 
 fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
     let sizes = model.node(node).outputs.iter().map(|outlet| fact_bytes(&outlet.fact, symbols).unwrap_or(0));
     sizes.fold(0, u64::saturating_add)
+}
+
+/// What a node takes while it runs, and gives back.
+fn scratch_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {
+    let Ok(inputs) = model.node_input_facts(node) else { return 0 };
+    let node = model.node(node);
+    let results: Vec<&TypedFact> = node.outputs.iter().map(|outlet| &outlet.fact).collect();
+    scratch::bytes(&node.op.name(), &inputs, &results, symbols).unwrap_or(0)
 }
 
 /// With what the elements themselves refer to, such as packed panels. Checked: lengths come from callers and from files.
@@ -85,7 +96,9 @@ pub(super) fn admit(
     // `NonZero`, times the rank.
     let Ok(results) = op.output_facts(&facts) else { return Ok(()) };
     let sizes = results.iter().map(|fact| fact_bytes(fact, symbols).unwrap_or(0));
-    let needed_bytes = sizes.fold(0, u64::saturating_add);
+    let results: Vec<&TypedFact> = results.iter().collect();
+    let scratch = scratch::bytes(&node.op.name(), &facts, &results, symbols).unwrap_or(0);
+    let needed_bytes = sizes.fold(scratch, u64::saturating_add);
     if needed_bytes <= limit_bytes { Ok(()) } else { Err(too_much(node, needed_bytes, limit_bytes)) }
 }
 

@@ -11,7 +11,7 @@
 //! | `plan` | makes the graph executable: once for all shapes where tract can reason with symbols, else once per shape |
 //! | `analysis`, `optimizer` | tract's two loops of that, which stop at a `budget` |
 //! | `lengths` | refuses numbers that tract would cut |
-//! | `memory` | refuses a run that would take too much memory |
+//! | `memory`, `scratch` | refuses a run that would take too much memory |
 //! | `run` | runs a plan |
 
 mod analysis;
@@ -26,6 +26,7 @@ mod memory;
 mod optimizer;
 mod plan;
 mod run;
+mod scratch;
 mod specialize;
 mod tflite;
 
@@ -145,7 +146,17 @@ impl LoadedModel for TractModel {
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
         let plan = self.plans.find_or_make(&self.axes, &lengths, limit_bytes)?;
         memory::admit_plan(&plan, &self.axes.values(&lengths), limit_bytes)?;
-        run::run(&plan, inputs, stop, limit_bytes)
+        let outputs = run::run(&plan, inputs, stop, limit_bytes)?;
+        // TFLite files say of what shape their results are, and nobody holds them to it.
+        match self.outputs.iter().zip(&outputs).find(|(declared, output)| !declared.admits(output)) {
+            None => Ok(outputs),
+            Some((declared, output)) => Err(RunError::EngineFailed(format!(
+                "the file declares its output `{}` as {declared}, and it is {} {:?}; export the model again",
+                cut(&declared.name, 80),
+                output.dtype(),
+                output.shape()
+            ))),
+        }
     }
 }
 

@@ -55,6 +55,15 @@ pub(super) async fn order(
     Ok(Json(node.nodes(&cluster)))
 }
 
+pub(super) async fn forget(State(node): Shared, Path(name): Path<String>) -> Result<Json<Vec<NodeSummary>>, Refused> {
+    let cluster = joined(&node)?;
+    let name: NodeName = name
+        .parse()
+        .map_err(|error: spillway_types::ParseNameError| Problem::new(ProblemType::BadRequest, error.to_string()))?;
+    cluster.forget(&name).await?;
+    Ok(Json(node.nodes(&cluster)))
+}
+
 /// Which revision to go back to.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

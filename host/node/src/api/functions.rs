@@ -8,7 +8,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
-use spillway_types::api::{Deployment, FunctionDetail, FunctionSummary, ModelRef, RevisionSummary, Rollback};
+use spillway_types::api::{
+    Deployment, FunctionDetail, FunctionOnNode, FunctionSummary, ModelRef, RevisionSummary, Rollback,
+};
 use spillway_types::{Effects, FunctionId, Manifest, NodeName, Origin, Problem, ProblemType, RoutePattern};
 
 use super::cluster::refuse_unsigned;
@@ -86,6 +88,14 @@ pub(super) async fn inspect(
     Path(path): Path<(String, String)>,
 ) -> Result<Json<FunctionDetail>, Refused> {
     let id = function_id(path)?;
+    let whereabouts = match &node.cluster {
+        Some(cluster) => node.whereabouts(cluster, &id).await,
+        None => Vec::new(),
+    };
+    let elsewhere = node.cluster.as_ref().and_then(|cluster| cluster.elsewhere_by(&id));
+    if let Some(function) = elsewhere.filter(|_| node.serving(&id).is_none()) {
+        return Ok(Json(detail_elsewhere(&node, &function, whereabouts)));
+    }
     let (store, wanted) = (node.store.clone(), id.clone());
     let record =
         blocking(move || store.get(&wanted).map_err(host_problem)).await??.ok_or_else(|| unknown_function(&id))?;
@@ -122,7 +132,29 @@ pub(super) async fn inspect(
         models: models.collect(),
         keyvalue: manifest.capabilities.keyvalue.clone(),
         revisions,
+        whereabouts,
     }))
+}
+
+/// A function that runs on other nodes: what its manifest says, and where it is.
+fn detail_elsewhere(node: &Node, function: &Elsewhere, whereabouts: Vec<FunctionOnNode>) -> FunctionDetail {
+    let manifest = &function.manifest;
+    let granted = manifest.models.iter();
+    let models =
+        granted.filter_map(|(name, grant)| Some(ModelRef { name: name.to_string(), digest: grant.digest? })).collect();
+    FunctionDetail {
+        summary: summary_elsewhere(node, function),
+        bundle: function.release.bundle,
+        interface: String::new(),
+        imports: Vec::new(),
+        effects: manifest.effects,
+        limits: manifest.limits.clone(),
+        sandbox: manifest.sandbox,
+        models,
+        keyvalue: manifest.capabilities.keyvalue.clone(),
+        revisions: Vec::new(),
+        whereabouts,
+    }
 }
 
 pub(super) fn serving(deployed: &Deployed) -> (&Manifest, spillway_types::Digest) {

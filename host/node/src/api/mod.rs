@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, OriginalUri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 use spillway_types::{Problem, ProblemType};
 use tokio::net::TcpListener;
@@ -61,6 +61,7 @@ fn router(node: Arc<Node>) -> Router {
         .route("/functions/{namespace}/{name}/statement", get(cluster::draft))
         .route("/statements", post(cluster::publish))
         .route("/nodes", get(cluster::nodes))
+        .route("/nodes/{node}", delete(cluster::forget))
         .route("/nodes/{node}/{order}", post(cluster::order))
         .route("/models", get(models::list).post(models::add))
         .route("/models/{digest}", get(models::inspect).delete(models::remove))

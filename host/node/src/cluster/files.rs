@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spillway_cluster::{BlobStore as _, fetch_blob};
+use spillway_cluster::{BlobStore, BlobStoreError, Blobs, fetch_blob};
 use spillway_placement::liveness::PeerState;
 use spillway_types::{Desired, Digest, Manifest, Origin, Release, Statement};
 
@@ -33,12 +33,19 @@ pub(super) async fn fetch(node: &Node, cluster: &Cluster, digest: Digest) -> any
         return Ok(());
     }
     let mut reasons = Vec::new();
+    let is_damaged;
     match fetch_blob(cluster.files.as_ref(), &blobs, &digest, |_| {}).await {
         Ok(bytes) => {
             tracing::info!(%digest, bytes, "fetched a file from the cluster's store");
             return Ok(());
         }
-        Err(error) => reasons.push(format!("the cluster's store: {error}")),
+        Err(error) => {
+            is_damaged = matches!(error, BlobStoreError::Corrupt { .. });
+            if is_damaged {
+                tracing::warn!(%digest, %error, "the copy in the cluster's store is damaged");
+            }
+            reasons.push(format!("the cluster's store: {error}"));
+        }
     }
     for peer in cluster.peers.all() {
         if cluster.peers.state(peer.name()) == PeerState::Dead {
@@ -53,6 +60,9 @@ pub(super) async fn fetch(node: &Node, cluster: &Cluster, digest: Digest) -> any
         match fetched.await {
             Ok(true) => {
                 tracing::info!(%digest, peer = %name, "fetched a file from a peer");
+                if is_damaged && let Err(error) = replace(cluster, &blobs, &digest).await {
+                    tracing::warn!(%digest, %error, "the damaged copy in the cluster's store could not be replaced");
+                }
                 return Ok(());
             }
             Ok(false) => {}
@@ -60,6 +70,14 @@ pub(super) async fn fetch(node: &Node, cluster: &Cluster, digest: Digest) -> any
         }
     }
     anyhow::bail!("{digest} cannot be fetched ({})", reasons.join("; "))
+}
+
+/// Puts our sound copy in the place of the cluster's.
+async fn replace(cluster: &Cluster, blobs: &Blobs, digest: &Digest) -> anyhow::Result<()> {
+    cluster.files.remove(digest).await?;
+    cluster.files.write(digest, blobs.size(digest)?, BlobStore::read(blobs, digest).await?).await?;
+    tracing::info!(%digest, "replaced the damaged copy in the cluster's store");
+    Ok(())
 }
 
 /// Writes the files of a statement to the cluster's store, where it lacks them and this node has them.
@@ -75,9 +93,9 @@ pub(super) async fn offer(node: &Node, cluster: &Cluster, statement: &Statement)
         }
         let blobs = node.store.blobs();
         // Another node may have what this one has not.
-        if spillway_cluster::BlobStore::contains(&blobs, &digest).await? {
+        if BlobStore::contains(&blobs, &digest).await? {
             let bytes = blobs.size(&digest)?;
-            cluster.files.write(&digest, bytes, spillway_cluster::BlobStore::read(&blobs, &digest).await?).await?;
+            cluster.files.write(&digest, bytes, BlobStore::read(&blobs, &digest).await?).await?;
         }
     }
     Ok(())

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use spillway_cluster::{ControlError, Entry, Expected, Followed, follow};
-use spillway_trust::SignedStatement;
+use spillway_trust::{SignedStatement, Untrusted};
 use tokio_util::sync::CancellationToken;
 
 use super::desired::{DesiredState, Known};
-use super::record::NodeRecord;
+use super::record::{Forgotten, NodeRecord};
 use super::{Cluster, files};
 use crate::node::Node;
 
@@ -68,7 +68,13 @@ impl Cluster {
     /// Takes a statement from the store, if it may be believed and is newer than what holds.
     pub(super) async fn hear_statement(&self, node: &Node, entry: Entry) {
         // Nothing takes a function away but a statement that says so.
-        let Some(value) = entry.value else { return };
+        let Some(value) = entry.value else {
+            if self.desired.all().iter().any(|known| DesiredState::key(&known.statement.function) == entry.key) {
+                tracing::warn!(key = %entry.key, "a statement was taken out of the control store; it goes back in");
+                self.hear_again();
+            }
+            return;
+        };
         // What holds was verified when it came: a listing of everything costs no signatures.
         if self.desired.holds(&entry.key, &value) {
             self.forget_disbelief(&entry.key);
@@ -90,6 +96,14 @@ impl Cluster {
             Err(reason) => {
                 tracing::warn!(key = %entry.key, %reason, "a statement in the control store is not believed");
                 self.note_disbelief(&entry.key, &reason.to_string());
+                // What an unknown key signed may be what other nodes believe already: that is only looked at from time to
+                // time. All else is worth nothing to anybody.
+                let unknown = matches!(reason.downcast_ref(), Some(Untrusted::UnknownKey { .. }));
+                let is_ours =
+                    self.desired.all().iter().any(|known| DesiredState::key(&known.statement.function) == entry.key);
+                if is_ours && !unknown {
+                    self.hear_again();
+                }
                 return;
             }
         };
@@ -97,6 +111,7 @@ impl Cluster {
         let (function, sequence) = (known.statement.function.clone(), known.statement.sequence);
         if self.desired.get(&function).is_some_and(|held| held.statement.sequence > sequence) {
             tracing::warn!(%function, sequence, "an old statement came back in the control store; the newer one holds");
+            self.hear_again();
         }
         match self.desired.take(known).await {
             Ok(true) => {
@@ -114,17 +129,30 @@ impl Cluster {
         if entry.key == own {
             return;
         }
+        if let Some(gone) = entry.value.as_deref().and_then(Forgotten::read) {
+            self.forget_disbelief(&entry.key);
+            if NodeRecord::key(&gone.forgotten) == entry.key {
+                self.hear_forgotten(&gone.forgotten).await;
+            }
+            return;
+        }
         match entry.value.as_deref().map(NodeRecord::read) {
             Some(Ok(record)) if record.identity.cluster != self.own.cluster => {
                 tracing::warn!(key = %entry.key, "the record of a node of another cluster was ignored");
             }
-            Some(Ok(record)) if NodeRecord::key(&record.identity.node) == entry.key => self.meet(record).await,
+            Some(Ok(record)) if NodeRecord::key(&record.identity.node) == entry.key => {
+                self.forget_disbelief(&entry.key);
+                self.meet(record).await;
+            }
             Some(Ok(record)) => {
                 tracing::warn!(key = %entry.key, node = %record.identity.node, "the record of a node stands under another's name");
             }
-            Some(Err(reason)) => tracing::warn!(key = %entry.key, reason, "the record of a node was ignored"),
+            Some(Err(reason)) => {
+                tracing::warn!(key = %entry.key, reason, "the record of a node was ignored");
+                self.note_disbelief(&entry.key, &reason);
+            }
             // A store that lost its data knows no nodes; they are probed all the same, until somebody takes them away.
-            None => {}
+            None => self.forget_disbelief(&entry.key),
         }
     }
 

@@ -18,6 +18,8 @@
 //! | `reconcile` | makes this node run what it shall run |
 //! | `files` | brings bundles and models here |
 //! | `elsewhere` | functions that run on other nodes only |
+//! | `whereabouts` | how a function is on each node |
+//! | `forget` | takes a node away that will not come back |
 //! | `orders` | cordon and drain |
 //! | `name` | keeps a second node from using the same name |
 //! | `status` | what an operator is told |
@@ -27,6 +29,7 @@
 mod desired;
 mod elsewhere;
 mod files;
+mod forget;
 mod link;
 mod name;
 mod orders;
@@ -35,6 +38,7 @@ mod reconcile;
 mod record;
 mod start;
 mod status;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -113,6 +117,8 @@ pub(crate) struct Cluster {
     applying: Mutex<BTreeMap<FunctionId, Arc<tokio::sync::Mutex<()>>>>,
     /// Told when something may have to be made ready or taken away.
     changed: Notify,
+    /// Told when certificate, key or authorities were read again.
+    renewed: Arc<Notify>,
     /// Told when what was not believed may be believed now.
     recheck: Notify,
     /// Grows with every change of what this node serves.
@@ -138,6 +144,11 @@ impl Cluster {
 
     pub(crate) fn elsewhere(&self) -> Vec<Arc<Elsewhere>> {
         self.elsewhere.all()
+    }
+
+    /// The function, if it runs on other nodes only.
+    pub(crate) fn elsewhere_by(&self, id: &FunctionId) -> Option<Arc<Elsewhere>> {
+        self.elsewhere.get(id)
     }
 
     pub(crate) fn orders(&self) -> Orders {

@@ -23,6 +23,30 @@ pub(crate) struct NodeRecord {
     pub(crate) folder: String,
 }
 
+/// In the place of the record of a node that will not come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Forgotten {
+    format: u32,
+    /// Which node.
+    pub(crate) forgotten: NodeName,
+}
+
+impl Forgotten {
+    pub(crate) fn of(node: &NodeName) -> Self {
+        Self { format: WIRE_FORMAT, forgotten: node.clone() }
+    }
+
+    /// `None` for anything else.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
 impl NodeRecord {
     /// The key below which all records lie.
     pub(crate) fn prefix() -> ControlKey {

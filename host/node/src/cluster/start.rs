@@ -28,6 +28,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(3);
 const TEND: Duration = Duration::from_secs(5);
 /// A certificate that ends this soon is worth a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 3600);
+const EXPIRY_WARNING_EVERY: Duration = Duration::from_secs(3600);
 
 /// What a node has that has joined and not started yet.
 pub(crate) struct Joined {
@@ -121,6 +122,7 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
         disbelieved: RwLock::default(),
         applying: std::sync::Mutex::default(),
         changed: Notify::new(),
+        renewed: Arc::default(),
         recheck: Notify::new(),
         changes: AtomicU64::new(0),
     };
@@ -133,7 +135,13 @@ impl Joined {
         let Self { cluster, listener, name } = self;
         let mut tasks = JoinSet::new();
         let patience = node.config.drain_timeout;
-        tasks.spawn(listener.serve(node.clone(), cluster.identity.clone(), stop.clone(), patience));
+        tasks.spawn(listener.serve(
+            node.clone(),
+            cluster.identity.clone(),
+            cluster.renewed.clone(),
+            stop.clone(),
+            patience,
+        ));
         tasks.spawn(peers::probe(cluster.peers.clone(), cluster.record.clone(), stop.clone()));
         tasks.spawn(link::nodes(cluster.clone(), stop.clone()));
         tasks.spawn(link::statements(node.clone(), cluster.clone(), stop.clone()));
@@ -146,6 +154,7 @@ impl Joined {
 
 /// Looks after certificates and after what the control store promises, until told to stop.
 async fn tend(cluster: Arc<Cluster>, stop: CancellationToken) {
+    let mut warned_at = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(TEND) => {}
@@ -153,14 +162,20 @@ async fn tend(cluster: Arc<Cluster>, stop: CancellationToken) {
         }
         let identity = cluster.identity.clone();
         match tokio::task::spawn_blocking(move || identity.reload_if_changed()).await {
-            Ok(Ok(true)) => tracing::info!("certificate, key and authorities were read again"),
+            Ok(Ok(true)) => {
+                tracing::info!("certificate, key and authorities were read again");
+                cluster.renewed.notify_waiters();
+                cluster.peers.connect_again();
+            }
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the new certificate is not good; the old one stays in use"),
             Err(error) => tracing::error!(%error, "reading the certificate failed"),
         }
         let until = cluster.identity.current().not_after;
-        if until < SystemTime::now() + EXPIRY_WARNING {
-            tracing::warn!(until = %humantime::format_rfc3339_seconds(until), "the certificate ends soon; issue another with `spillway ca issue`");
+        let warned = warned_at.is_some_and(|at: Instant| at.elapsed() < EXPIRY_WARNING_EVERY);
+        if until < SystemTime::now() + EXPIRY_WARNING && !warned {
+            warned_at = Some(Instant::now());
+            tracing::warn!(until = %humantime::format_rfc3339_seconds(until), "the certificate ends soon, or has; issue another with `spillway ca issue`");
         }
         if cluster.link().trouble.is_none() {
             cluster.set_durability(cluster.control.durability().await);

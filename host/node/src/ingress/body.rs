@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,9 +15,35 @@ use spillway_runtime::{Body, BodyError};
 /// A request body with a limit. Past it the guest reads an error, and the flag tells the caller's answer.
 pub(super) struct Limited {
     /// Taken when it is at its end.
-    body: Option<Incoming>,
+    body: Option<Source>,
     left: u64,
-    exceeded: Arc<AtomicBool>,
+    passage: Arc<Passage>,
+}
+
+/// What became of a request body, for whoever gave it away.
+#[derive(Default)]
+pub(super) struct Passage {
+    exceeded: AtomicBool,
+    bytes: AtomicU64,
+}
+
+impl Passage {
+    /// Whether it was longer than its limit.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Relaxed)
+    }
+
+    /// How much of it has been read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+}
+
+enum Source {
+    /// The caller's connection.
+    Caller(Incoming),
+    /// What was meant for another node, and did not go there.
+    Unsent(Body),
 }
 
 /// How long and how much a caller may go on sending what nobody reads, before its connection is closed.
@@ -27,13 +53,18 @@ const DRAIN_BYTES_MAX: u64 = 16 << 20;
 impl Limited {
     /// Without a limit until one is set: who answers decides it.
     pub(super) fn new(body: Incoming) -> Self {
-        Self { body: Some(body), left: u64::MAX, exceeded: Arc::default() }
+        Self { body: Some(Source::Caller(body)), left: u64::MAX, passage: Arc::default() }
     }
 
-    /// Sets the limit in bytes, and gives the flag that tells whether it was exceeded.
-    pub(super) fn set_limit(&mut self, limit: u64) -> Arc<AtomicBool> {
+    /// One that did not go out.
+    pub(super) fn unsent(body: Body) -> Self {
+        Self { body: Some(Source::Unsent(body)), left: u64::MAX, passage: Arc::default() }
+    }
+
+    /// Sets the limit in bytes, and gives what tells whether it was exceeded.
+    pub(super) fn set_limit(&mut self, limit: u64) -> Arc<Passage> {
         self.left = limit;
-        self.exceeded.clone()
+        self.passage.clone()
     }
 }
 
@@ -43,16 +74,26 @@ impl HttpBody for Limited {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let Some(frame) = ready!(Pin::new(body).poll_frame(cx)) else {
+        let frame = match body {
+            Source::Caller(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BodyError::from)),
+            Source::Unsent(body) => ready!(Pin::new(body).poll_frame(cx)),
+        };
+        // What did not go out had its limit before.
+        if let Some(Err(BodyError::HttpRequestBodySize(_))) = &frame {
+            self.passage.exceeded.store(true, Relaxed);
+        }
+        let Some(frame) = frame else {
             self.body = None;
             return Poll::Ready(None);
         };
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
-            match self.left.checked_sub(data.len() as u64) {
+            let bytes = data.len() as u64;
+            self.passage.bytes.fetch_add(bytes, Relaxed);
+            match self.left.checked_sub(bytes) {
                 Some(left) => self.left = left,
                 None => {
-                    self.exceeded.store(true, Relaxed);
+                    self.passage.exceeded.store(true, Relaxed);
                     return Poll::Ready(Some(Err(BodyError::HttpRequestBodySize(None))));
                 }
             }
@@ -61,18 +102,25 @@ impl HttpBody for Limited {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.body.as_ref().is_none_or(|body| match body {
+            Source::Caller(body) => body.is_end_stream(),
+            Source::Unsent(body) => body.is_end_stream(),
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        match &self.body {
+            Some(Source::Caller(body)) => body.size_hint(),
+            Some(Source::Unsent(body)) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
 impl Drop for Limited {
     fn drop(&mut self) {
         // A connection closed with unread bytes is reset, and the reset overtakes the answer on its way to the caller.
-        if let Some(mut body) = self.body.take()
+        if let Some(Source::Caller(mut body)) = self.body.take()
             && !body.is_end_stream()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -90,8 +138,10 @@ impl Drop for Limited {
 }
 
 /// A response body that reports its end: complete, broken off by the function, or dropped by the caller.
-pub(super) struct Reported<F: FnOnce(BodyEnd)> {
+pub(super) struct Reported<F: FnOnce(BodyEnd, u64)> {
     body: Body,
+    /// What has gone through.
+    bytes: u64,
     /// What is still to come, where the length was announced: the server stops asking once it is through.
     left: Option<u64>,
     report: Option<F>,
@@ -108,16 +158,17 @@ pub(super) enum BodyEnd {
     Dropped,
 }
 
-impl<F: FnOnce(BodyEnd)> Reported<F> {
-    /// `length` is the response's `content-length`, if it has one.
+impl<F: FnOnce(BodyEnd, u64)> Reported<F> {
+    /// `length` is the response's `content-length`, if it has one. `report` hears how it ended and how many bytes went
+    /// through.
     pub(super) fn new(body: Body, length: Option<u64>, report: F) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
-        Self { body, left, report: Some(report) }
+        Self { body, bytes: 0, left, report: Some(report) }
     }
 
     fn report(&mut self, end: BodyEnd) {
         if let Some(report) = self.report.take() {
-            report(end);
+            report(end, self.bytes);
         }
     }
 
@@ -126,7 +177,7 @@ impl<F: FnOnce(BodyEnd)> Reported<F> {
     }
 }
 
-impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
+impl<F: FnOnce(BodyEnd, u64) + Unpin> HttpBody for Reported<F> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -137,6 +188,7 @@ impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
             Some(Err(_)) => self.report(BodyEnd::Broken),
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.bytes += bytes;
                 self.left = self.left.map(|left| left.saturating_sub(bytes));
             }
         }
@@ -152,7 +204,7 @@ impl<F: FnOnce(BodyEnd) + Unpin> HttpBody for Reported<F> {
     }
 }
 
-impl<F: FnOnce(BodyEnd)> Drop for Reported<F> {
+impl<F: FnOnce(BodyEnd, u64)> Drop for Reported<F> {
     fn drop(&mut self) {
         let end = if self.is_through() { BodyEnd::Complete } else { BodyEnd::Dropped };
         self.report(end);

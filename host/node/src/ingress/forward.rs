@@ -8,7 +8,6 @@
 //! | no peer is left | 503 `no-node`, `owner-unreachable`, or 403 `residency`, with what is against each |
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
 use spillway_runtime::{Body, BodyError, InvocationId};
 use spillway_types::{Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, format_bytes};
 
-use super::body::Limited;
+use super::body::{Limited, Passage};
 use super::respond::strip_hop_by_hop;
 use crate::cluster::Cluster;
 use crate::peers::wire::{BUNDLE, FUNCTION, HOPS, INVOCATION, Journey, ORIGIN};
@@ -45,7 +44,15 @@ pub(super) struct Errand<'a> {
 }
 
 /// Why a call was not answered by another node.
-pub(super) type Failed = Box<(Problem, Outcome, String)>;
+pub(super) struct Failed {
+    /// For the caller.
+    pub(super) problem: Problem,
+    pub(super) outcome: Outcome,
+    /// For the log.
+    pub(super) cause: String,
+    /// The call as it came, if no other node has seen anything of it.
+    pub(super) unsent: Option<Request<Limited>>,
+}
 
 impl Errand<'_> {
     /// The peers that may run the call, best first; and what is against the others.
@@ -58,7 +65,7 @@ impl Errand<'_> {
             draining: said.is_draining(),
             capacity: said.capacity.as_deref(),
             rtt: cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed),
-            bandwidth_bytes_per_second: None,
+            bandwidth_bytes_per_second: said.bandwidth_bytes_per_second,
         });
         let call = Call {
             function: self.id,
@@ -77,7 +84,7 @@ impl Errand<'_> {
         (fit, left_out.map(|(node, reason)| (node.node.clone(), *reason)).collect())
     }
 
-    /// Sends the call to the first of `peers` that takes it.
+    /// Sends the call to the first of `peers` that takes it; `passed` tells of its body.
     ///
     /// # Errors
     /// What to tell the caller.
@@ -87,7 +94,8 @@ impl Errand<'_> {
         peers: &[Arc<Peer>],
         left_out: &[(NodeName, Reason)],
         mut request: Request<Limited>,
-    ) -> Result<(Response<Body>, NodeName), Failed> {
+        passed: &mut Option<Arc<Passage>>,
+    ) -> Result<(Response<Body>, NodeName), Box<Failed>> {
         let limit = self.manifest.limits.body_bytes;
         let size = http_body::Body::size_hint(request.body());
         let too_large = || {
@@ -97,8 +105,10 @@ impl Errand<'_> {
         if size.lower() > limit {
             return Err(too_large());
         }
-        let exceeded = request.body_mut().set_limit(limit);
+        let passage = request.body_mut().set_limit(limit);
+        *passed = Some(passage.clone());
         let (mut parts, body) = request.into_parts();
+        let original = parts.clone();
         self.prepare(cluster, &mut parts).map_err(|detail| refused(ProblemType::BadRequest, detail))?;
         let mut body = match size.upper() {
             Some(bytes) if bytes <= REPLAY_BYTES_MAX => {
@@ -125,7 +135,7 @@ impl Errand<'_> {
                 }
                 Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
                 // The body broke off here, and the stream with it.
-                Ok(Err(_)) if exceeded.load(Relaxed) => return Err(too_large()),
+                Ok(Err(_)) if passage.is_exceeded() => return Err(too_large()),
                 Ok(Err((ClientError::Broken { reason, .. }, _))) => {
                     tracing::warn!(function = %self.id, peer = %peer.name(), reason, "a call was sent and no answer came back");
                     if self.manifest.effects == Effects::Unsafe || !body.is_kept() {
@@ -141,7 +151,9 @@ impl Errand<'_> {
             }
         }
         troubles.extend(left_out.iter().map(|(node, reason)| format!("{node} {reason}")));
-        Err(self.nobody(cluster, left_out, &troubles))
+        let mut failed = self.nobody(cluster, left_out, &troubles);
+        failed.unsent = body.take().map(|body| Request::from_parts(original, Limited::unsent(body)));
+        Err(failed)
     }
 
     /// Makes a caller's request one between nodes.
@@ -175,7 +187,7 @@ impl Errand<'_> {
         Ok(())
     }
 
-    fn late(&self, node: Option<&NodeName>) -> Failed {
+    fn late(&self, node: Option<&NodeName>) -> Box<Failed> {
         let may = match (node, self.manifest.effects) {
             (Some(node), Effects::Unsafe) => format!("; {node} may have run it"),
             _ => String::new(),
@@ -184,20 +196,20 @@ impl Errand<'_> {
             "{} did not answer before its deadline{may}; send less, or raise `deadline` under [limits]",
             self.id
         );
-        Box::new((Problem::new(ProblemType::Deadline, detail.clone()), Outcome::Deadline, detail))
+        failed(ProblemType::Deadline, detail.clone(), Outcome::Deadline, detail)
     }
 
-    fn ambiguous(&self, node: &NodeName, reason: &str) -> Failed {
+    fn ambiguous(&self, node: &NodeName, reason: &str) -> Box<Failed> {
         let effects = self.manifest.effects.as_str();
         let detail = format!(
             "the call of {} was sent to {node}, which may have run it, and no answer came back; it is not sent again, since its effects are `{effects}`{}",
             self.id,
             if self.manifest.effects == Effects::Unsafe { "" } else { " and its body is too large to keep" },
         );
-        Box::new((Problem::new(ProblemType::Ambiguous, detail), Outcome::HostFault, format!("{node}: {reason}")))
+        failed(ProblemType::Ambiguous, detail, Outcome::HostFault, format!("{node}: {reason}"))
     }
 
-    fn nobody(&self, cluster: &Cluster, left_out: &[(NodeName, Reason)], troubles: &[String]) -> Failed {
+    fn nobody(&self, cluster: &Cluster, left_out: &[(NodeName, Reason)], troubles: &[String]) -> Box<Failed> {
         let against = if troubles.is_empty() { "no other node is known".to_owned() } else { troubles.join("; ") };
         let by_residency = !left_out.is_empty()
             && left_out.iter().all(|(_, reason)| matches!(reason, Reason::Residency { .. }))
@@ -254,6 +266,10 @@ fn incoming(response: Response<Incoming>) -> Response<Body> {
     response.map(|body| body.map_err(|_| BodyError::HttpResponseIncomplete).boxed_unsync())
 }
 
-fn refused(kind: ProblemType, detail: String) -> Failed {
-    Box::new((Problem::new(kind, detail.clone()), Outcome::Refused, detail))
+fn refused(kind: ProblemType, detail: String) -> Box<Failed> {
+    failed(kind, detail.clone(), Outcome::Refused, detail)
+}
+
+fn failed(kind: ProblemType, detail: String, outcome: Outcome, cause: String) -> Box<Failed> {
+    Box::new(Failed { problem: Problem::new(kind, detail), outcome, cause, unsent: None })
 }

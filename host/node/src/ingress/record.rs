@@ -8,7 +8,7 @@ use spillway_runtime::{Body, Invocation};
 use spillway_types::api::LogRecord;
 use spillway_types::{FunctionId, Outcome};
 
-use super::body::{BodyEnd, Reported};
+use super::body::{BodyEnd, Passage, Reported};
 use crate::logs::{Logs, now};
 use crate::metrics::FunctionMetrics;
 
@@ -24,6 +24,10 @@ pub(super) struct Record {
     pub(super) what: String,
     /// Announced length of the body; calls of unlike size take unlike time.
     pub(super) body_bytes: u64,
+    /// What became of the body.
+    pub(super) passage: Option<Arc<Passage>>,
+    /// Bytes of the response that went out.
+    answered_bytes: u64,
     /// Whether the function ran here: what another node did says nothing of this one.
     pub(super) here: bool,
     pub(super) queued: Duration,
@@ -44,6 +48,7 @@ impl Record {
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
         let (permit, ended) = (None, false);
+        let (passage, answered_bytes) = (None, 0);
         Self {
             function,
             revision,
@@ -53,6 +58,8 @@ impl Record {
             arrived,
             what,
             body_bytes,
+            passage,
+            answered_bytes,
             here,
             queued,
             status,
@@ -63,12 +70,20 @@ impl Record {
 
     /// Hands the record to the response's body: the invocation ends when the body does.
     pub(super) fn follow(mut self, body: Body, length: Option<u64>) -> Body {
-        Reported::new(body, length, move |end| match end {
-            BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
-            BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
-            BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),
+        Reported::new(body, length, move |end, bytes| {
+            self.answered_bytes = bytes;
+            match end {
+                BodyEnd::Complete => self.end(Outcome::Answered, self.status, String::new()),
+                BodyEnd::Broken => self.end(Outcome::Trap, self.status, "the response broke off".to_owned()),
+                BodyEnd::Dropped => self.end(Outcome::Cancelled, self.status, "the caller hung up".to_owned()),
+            }
         })
         .boxed_unsync()
+    }
+
+    /// Records nothing: another record is made of the same invocation.
+    pub(super) fn withdraw(mut self) {
+        self.ended = true;
     }
 
     pub(super) fn end(&mut self, outcome: Outcome, status: u16, cause: String) {
@@ -78,6 +93,7 @@ impl Record {
         let took = self.arrived.elapsed();
         let timing = self.invocation.timing();
         self.metrics.record(outcome, took, self.queued, &timing);
+        self.metrics.moved(self.passage.as_ref().map_or(0, |passage| passage.bytes()), self.answered_bytes);
         if self.here && outcome == Outcome::Answered {
             self.metrics.served(self.body_bytes, took.saturating_sub(self.queued));
         }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use http::{Request, Response, header};
 use spillway_placement::forward::Reason;
-use spillway_runtime::{Body, Invocation};
+use spillway_runtime::{Body, Invocation, InvocationId};
 use spillway_types::{NodeName, Problem, ProblemType};
 
 use super::body::Limited;
-use super::forward::Errand;
+use super::forward::{Errand, Failed};
 use super::record::Record;
 use super::respond::{add_invocation, problem_response, strip_hop_by_hop};
 use super::serve::patience;
@@ -44,10 +44,16 @@ impl Node {
             deadline: invocation.deadline,
         };
         let (peers, left_out) = errand.peers(cluster, http_body::Body::size_hint(request.body()).lower());
-        self.send_on(cluster, &errand, &peers, &left_out, &invocation, request, arrived).await
+        match self.send_on(cluster, &errand, &peers, &left_out, &invocation, request, arrived).await {
+            Ok(response) => response,
+            Err(not_sent) => not_sent.refuse(),
+        }
     }
 
     /// Sends a call to a peer and records how it ended.
+    ///
+    /// # Errors
+    /// No peer answered: the caller refuses the call, or runs it here.
     #[expect(clippy::too_many_arguments, reason = "one call with all that is known of it, from two places")]
     pub(super) async fn send_on(
         &self,
@@ -58,13 +64,13 @@ impl Node {
         invocation: &Arc<Invocation>,
         request: Request<Limited>,
         arrived: Instant,
-    ) -> Response<Body> {
+    ) -> Result<Response<Body>, NotSent> {
         let is_head = request.method() == http::Method::HEAD;
         let what = format!("{} {}", request.method(), request.uri().path());
         let metrics = self.metrics().function(errand.id);
         let (id, logs) = (errand.id.clone(), self.logs().clone());
         let mut record = Record::new(id, errand.revision, metrics, logs, invocation.clone(), arrived, what);
-        let mut response = match errand.send(cluster, peers, left_out, request).await {
+        let mut response = match errand.send(cluster, peers, left_out, request, &mut record.passage).await {
             Ok((response, node)) => {
                 self.metrics().sent(errand.id, &node);
                 record.here = false;
@@ -77,14 +83,43 @@ impl Node {
                 strip_hop_by_hop(response.headers_mut());
                 response
             }
-            Err(failed) => {
-                let (mut problem, outcome, cause) = *failed;
-                problem.invocation = Some(invocation.id.to_string());
-                record.end(outcome, problem.status, cause);
-                problem_response(&problem)
-            }
+            Err(failed) => return Err(NotSent { failed, record, invocation: invocation.id }),
         };
         add_invocation(response.headers_mut(), &invocation.id);
+        Ok(response)
+    }
+}
+
+/// A call that no other node answered.
+pub(super) struct NotSent {
+    failed: Box<Failed>,
+    record: Record,
+    invocation: InvocationId,
+}
+
+impl NotSent {
+    /// Gives the call back to be run here, unless another node may have seen something of it.
+    ///
+    /// # Errors
+    /// It can only be refused.
+    pub(super) fn take_back(mut self) -> Result<Request<Limited>, Self> {
+        match self.failed.unsent.take() {
+            Some(request) => {
+                self.record.withdraw();
+                Ok(request)
+            }
+            None => Err(self),
+        }
+    }
+
+    /// What the caller is told.
+    pub(super) fn refuse(self) -> Response<Body> {
+        let Self { failed, mut record, invocation } = self;
+        let Failed { mut problem, outcome, cause, .. } = *failed;
+        problem.invocation = Some(invocation.to_string());
+        record.end(outcome, problem.status, cause);
+        let mut response = problem_response(&problem);
+        add_invocation(response.headers_mut(), &invocation);
         response
     }
 }

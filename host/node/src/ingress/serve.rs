@@ -1,7 +1,6 @@
 //! One request, from arrival to the last byte of its response.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -111,18 +110,22 @@ impl Node {
             };
             let body_bytes = http_body::Body::size_hint(request.body()).lower();
             let (peers, _) = errand.peers(cluster, body_bytes);
-            // Where nobody else may run it, it runs here until the node stops.
+            // Where nobody else may run it, or nobody can be reached, it runs here until the node stops.
             if own && !peers.is_empty() {
-                return self.send_on(cluster, &errand, &peers, &[], &invocation, request, arrived).await;
+                match self.send_on(cluster, &errand, &peers, &[], &invocation, request, arrived).await {
+                    Ok(response) => return response,
+                    Err(not_sent) => match not_sent.take_back() {
+                        Ok(unsent) => request = unsent,
+                        Err(not_sent) => return not_sent.refuse(),
+                    },
+                }
             }
         }
         let what = format!("{} {}", request.method(), request.uri().path());
         let metrics = revision.metrics.clone();
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
-
         record.body_bytes = http_body::Body::size_hint(request.body()).lower();
-
         let answer = self.invoke(&revision, &invocation, request, &mut record).await;
         let timing = invocation.timing();
         let mut response = match answer {
@@ -186,12 +189,13 @@ impl Node {
                 "its turn did not come before the deadline".to_owned(),
             )),
         })?);
-        let exceeded = request.body_mut().set_limit(limit);
+        let passage = request.body_mut().set_limit(limit);
+        record.passage = Some(passage.clone());
         let (parts, body) = request.into_parts();
         let request = guest_request(parts, body.boxed_unsync(), invocation)
             .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
         let answered = revision.function.call(invocation, request).await;
-        if exceeded.load(Relaxed) {
+        if passage.is_exceeded() {
             return Err(too_large());
         }
         answered.map_err(|fault| {

@@ -16,6 +16,7 @@ use spillway_types::{Digest, FunctionId, NodeIdentity, Problem, ProblemType};
 
 use super::wire::{
     BLOBS, BUNDLE, CAPACITY, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, Journey, NODE, ORDERS, ORIGIN, Order,
+    PAYLOAD, PAYLOAD_BYTES, READY,
 };
 use crate::cluster::{Cluster, NodeRecord};
 use crate::deploy::{blocking, host_problem};
@@ -68,8 +69,16 @@ impl Node {
                 }
                 Ok(json(&self.greeting(cluster)))
             }
+            (&Method::GET, READY) => {
+                let empty = Full::new(Bytes::new());
+                Ok(Response::new(empty.map_err(|never| match never {}).boxed_unsync()))
+            }
             (&Method::GET, CAPACITY) => Ok(json(&self.capacity(Some(cluster)))),
             (&Method::GET, FUNCTIONS) => Ok(json(&self.peer_functions())),
+            (&Method::GET, PAYLOAD) => {
+                let bytes = Full::new(Bytes::from_static(&[0; PAYLOAD_BYTES]));
+                Ok(Response::new(bytes.map_err(|never| match never {}).boxed_unsync()))
+            }
             (&Method::GET, path) if path.starts_with(BLOBS) => self.answer_blob(&path[BLOBS.len()..]).await,
             (&Method::POST, ORDERS) => {
                 let bytes = read(request, ORDER_BYTES_MAX).await?;

@@ -1,7 +1,8 @@
 //! One connection to one peer, made when it is needed and made again when it has gone.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri, header};
@@ -16,6 +17,8 @@ use spillway_trust::{ReloadingIdentity, peer_identity, server_name};
 use spillway_types::NodeIdentity;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use super::wire::READY;
 
 /// How long a connection may take: name, TCP, TLS, HTTP/2. Shorter than it takes to call a node dead.
 const CONNECT_MAX: Duration = Duration::from_millis(1500);
@@ -161,7 +164,7 @@ impl PeerClient {
         let name = server_name(&shared.peer.node, &shared.peer.cluster);
         let tls = connector.connect(name, tcp).await.map_err(|error| self.unreachable(error))?;
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let found = peer_identity(certificates).map_err(|error| self.unreachable(error))?;
+        let (found, until) = peer_identity(certificates).map_err(|error| self.unreachable(error))?;
         // The name alone would let a node that moved to another site, or another role, pass for what it was.
         if found != shared.peer {
             return Err(self.unreachable(format!("its certificate is that of {found}, not of {}", shared.peer)));
@@ -173,16 +176,32 @@ impl PeerClient {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(4 * WINDOW_BYTES)
-            .handshake(TokioIo::new(tls))
+            .handshake::<_, Body>(TokioIo::new(tls))
             .await
             .map_err(|error| self.unreachable(error))?;
         let peer = self.name();
+        let client = Arc::downgrade(&self.shared);
         // Ends with the connection, which ends with its last sender.
         tokio::spawn(async move {
-            if let Err(error) = driver.await {
+            let mut driver = pin!(driver);
+            let ended = tokio::select! {
+                ended = driver.as_mut() => ended,
+                // The peer has shown a certificate that holds no longer.
+                () = tokio::time::sleep(until.duration_since(SystemTime::now()).unwrap_or_default()) => {
+                    if let Some(shared) = client.upgrade() {
+                        Self { shared }.forget();
+                    }
+                    driver.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(peer, %error, "connection to a peer ended");
             }
         });
+        // The other end may refuse our certificate, and with TLS 1.3 says so only now: no call is to be lost by that.
+        let mut first = connection.clone();
+        let answered = first.send_request(self.request(Method::GET, READY, Bytes::new())?).await;
+        answered.map_err(|error| self.unreachable(error))?;
         Ok(connection)
     }
 
@@ -195,7 +214,7 @@ impl PeerClient {
         ClientError::Unreachable { peer, address, reason: reason.to_string() }
     }
 
-    fn broken(&self, reason: impl ToString) -> ClientError {
+    pub(super) fn broken(&self, reason: impl ToString) -> ClientError {
         ClientError::Broken { peer: self.name(), reason: reason.to_string() }
     }
 }

@@ -8,9 +8,11 @@
 //! | `client` | one connection to one peer, made when it is needed |
 //! | `table` | the peers that there are, and what is known of each |
 //! | `probe` | asks each how it is, twice a second |
+//! | `bandwidth` | how fast large answers come |
 //! | `blobs` | fetches files from peers |
 
 mod answer;
+mod bandwidth;
 mod blobs;
 mod client;
 mod probe;

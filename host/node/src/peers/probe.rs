@@ -8,6 +8,7 @@ use spillway_placement::liveness::{Config, Probe};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bandwidth;
 use super::table::{Peer, Peers};
 use super::wire::{CAPACITY, GREETING, Greeting, WIRE_FORMAT};
 use crate::cluster::NodeRecord;
@@ -66,6 +67,9 @@ async fn ask(peers: &Peers, peer: &Arc<Peer>, own: &NodeRecord, probe: Probe) {
             let clock_ahead_ms = clock_ahead(greeting.clock_ms, asked_at, rtt);
             peer.note(|said| said.clock_ahead_ms = clock_ahead_ms);
             hear(peer, greeting).await;
+            if peer.said().trouble.is_none() {
+                bandwidth::measure(peer).await;
+            }
         }
         Err(trouble) => {
             tracing::debug!(peer = %probe.peer, trouble, "probe failed");

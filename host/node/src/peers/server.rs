@@ -2,19 +2,21 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use spillway_trust::{ReloadingIdentity, peer_identity};
 use spillway_types::NodeIdentity;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::node::Node;
 
@@ -46,15 +48,17 @@ impl PeerListener {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`, then lets requests in flight finish, `patience` at most.
+    /// Serves until `stop`, then lets requests in flight finish, `patience` at most. A connection ends with the certificate
+    /// that was shown on it, and all do when `renewed` says that this node's own identity or its authorities are others.
     pub(crate) async fn serve(
         self,
         node: Arc<Node>,
         identity: Arc<ReloadingIdentity>,
+        renewed: Arc<Notify>,
         stop: CancellationToken,
         patience: Duration,
     ) {
-        let graceful = GracefulShutdown::new();
+        let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -70,14 +74,13 @@ impl PeerListener {
             };
             // Asked for anew: certificates change without a restart.
             let acceptor = TlsAcceptor::from(identity.server_config());
-            let (node, stop, watcher) = (node.clone(), stop.clone(), graceful.watcher());
-            // Ends with its connection, which the graceful shutdown below waits for.
-            tokio::spawn(async move {
+            let (node, stop, renewed) = (node.clone(), stop.clone(), renewed.clone());
+            connections.spawn(async move {
                 let opened = tokio::select! {
                     opened = open(acceptor, stream) => opened,
                     () = stop.cancelled() => return,
                 };
-                let (stream, peer) = match opened {
+                let Opened { stream, peer, until } = match opened {
                     Ok(opened) => opened,
                     Err(reason) => {
                         tracing::warn!(%address, reason, "refused a connection to the port for other nodes");
@@ -97,18 +100,44 @@ impl PeerListener {
                     .keep_alive_interval(Duration::from_secs(5))
                     .keep_alive_timeout(Duration::from_secs(5))
                     .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = watcher.watch(connection).await {
+                let mut connection = pin!(connection);
+                let ended = tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = last(until, &renewed, &stop) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
                     tracing::debug!(peer = %peer.node, %error, "connection of a peer ended");
                 }
             });
         }
         drop(self.listener);
-        let _ = tokio::time::timeout(patience, graceful.shutdown()).await;
+        connections.close();
+        let _ = tokio::time::timeout(patience, connections.wait()).await;
+    }
+}
+
+/// A connection whose other end has shown who it is.
+struct Opened {
+    stream: TlsStream<TcpStream>,
+    peer: NodeIdentity,
+    /// When its certificate ends.
+    until: SystemTime,
+}
+
+/// Until a connection takes no more requests: what was proved when it began holds no longer, or the node stops.
+async fn last(until: SystemTime, renewed: &Notify, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(until.duration_since(SystemTime::now()).unwrap_or_default()) => {}
+        () = renewed.notified() => {}
+        () = stop.cancelled() => {}
     }
 }
 
 /// TLS, and who is there.
-async fn open(acceptor: TlsAcceptor, stream: TcpStream) -> Result<(TlsStream<TcpStream>, NodeIdentity), String> {
+async fn open(acceptor: TlsAcceptor, stream: TcpStream) -> Result<Opened, String> {
     let _ = stream.set_nodelay(true);
     let opened = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
     let stream = match opened {
@@ -117,6 +146,6 @@ async fn open(acceptor: TlsAcceptor, stream: TcpStream) -> Result<(TlsStream<Tcp
         Err(_) => return Err(format!("no certificate within {HANDSHAKE_MAX:?}")),
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let peer = peer_identity(certificates).map_err(|error| error.to_string())?;
-    Ok((stream, peer))
+    let (peer, until) = peer_identity(certificates).map_err(|error| error.to_string())?;
+    Ok(Opened { stream, peer, until })
 }

@@ -42,6 +42,10 @@ pub(crate) struct Said {
     pub(crate) capacity: Option<Arc<Capacity>>,
     /// When `capacity` was asked for.
     pub(super) measured: Option<Instant>,
+    /// How fast a large answer comes from it.
+    pub(crate) bandwidth_bytes_per_second: Option<f64>,
+    /// When that was looked at last.
+    pub(super) bandwidth_asked: Option<Instant>,
     /// Why the last probe failed; `None` after one that did not.
     pub(crate) trouble: Option<String>,
 }
@@ -91,6 +95,20 @@ impl Peers {
         peers.insert(name.clone(), Arc::new(Peer { record, client, said: Mutex::new(said) }));
         drop(peers);
         self.tell(|liveness, now| liveness.add(name, now));
+    }
+
+    /// Makes all connections anew when they are needed next; requests on the old ones go on.
+    pub(crate) fn connect_again(&self) {
+        self.all().iter().for_each(|peer| peer.client.forget());
+    }
+
+    /// Forgets a peer.
+    pub(crate) fn remove(&self, name: &NodeName) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.tell(|liveness, _| {
+            liveness.remove(name);
+            Vec::new()
+        });
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Peer>> {

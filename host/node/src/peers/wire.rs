@@ -8,6 +8,8 @@ use spillway_types::{Digest, FunctionId, NodeIdentity};
 /// nothing else of it.
 pub(crate) const WIRE_FORMAT: u32 = 1;
 
+/// Nothing but an answer, so that who has connected knows that it was let in.
+pub(crate) const READY: &str = "/peer/v1/ready";
 /// How a peer is.
 pub(crate) const GREETING: &str = "/peer/v1/greeting";
 /// What a peer has and what of it is in use: [`spillway_placement::Capacity`].
@@ -16,6 +18,10 @@ pub(crate) const CAPACITY: &str = "/peer/v1/capacity";
 pub(crate) const FUNCTIONS: &str = "/peer/v1/functions";
 /// What an operator wants of a peer.
 pub(crate) const ORDERS: &str = "/peer/v1/orders";
+/// Bytes of no meaning, to see how fast they come.
+pub(crate) const PAYLOAD: &str = "/peer/v1/payload";
+/// How many: enough to be past the slow start of a connection, and nothing for a link that carries calls.
+pub(crate) const PAYLOAD_BYTES: usize = 512 << 10;
 /// A file by its digest.
 pub(crate) const BLOBS: &str = "/peer/v1/blobs/";
 

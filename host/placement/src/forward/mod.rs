@@ -67,11 +67,13 @@ pub struct Candidate<'a> {
     /// How long until the answer is expected here: the way there and back, waiting, running. `None` if the node has not
     /// told how long the function takes.
     pub finish: Option<Duration>,
+    /// Whether it missed its latest probe.
+    pub suspect: bool,
 }
 
 /// Which of `peers` may take `call` from the node `from`: those that answer, serve the call's revision, may see its data
-/// and are not giving work away. The one that is expected to answer first comes first; those of which that is not known
-/// come last, by name.
+/// and are not giving work away. The one that is expected to answer first comes first; after those, by name, the ones of
+/// which that is not known. Those that missed their latest probe come last of all: better to try them than to refuse.
 ///
 /// The receiver checks all this again by what it knows itself.
 pub fn candidates<'a>(
@@ -84,13 +86,14 @@ pub fn candidates<'a>(
         match fits(call, from, &peer) {
             Ok(function) => {
                 let finish = function.finish(call.body_bytes).map(|there| there.saturating_add(way(call, &peer)));
-                candidates.fit.push(Candidate { node: peer.identity, finish });
+                let suspect = peer.state == PeerState::Suspect;
+                candidates.fit.push(Candidate { node: peer.identity, finish, suspect });
             }
             Err(reason) => candidates.left_out.push((peer.identity, reason)),
         }
     }
     candidates.fit.sort_by(|a, b| {
-        let key = |candidate: &Candidate<'_>| (candidate.finish.is_none(), candidate.finish);
+        let key = |candidate: &Candidate<'_>| (candidate.suspect, candidate.finish.is_none(), candidate.finish);
         key(a).cmp(&key(b)).then_with(|| a.node.node.cmp(&b.node.node))
     });
     candidates
@@ -110,7 +113,7 @@ fn fits<'a>(call: &Call<'_>, from: &NodeIdentity, peer: &Peer<'a>) -> Result<&'a
     if !call.residency.allows(call.origin, peer.identity) {
         return Err(Reason::Residency { residency: call.residency });
     }
-    if peer.state != PeerState::Alive {
+    if !matches!(peer.state, PeerState::Alive | PeerState::Suspect) {
         return Err(Reason::NotAlive { state: peer.state });
     }
     if peer.draining {
@@ -199,6 +202,19 @@ mod tests {
 
         let far_away = [peer(&near, &busy, 1), peer(&far, &idle, 800)];
         assert_eq!(names(&candidates(&call(&function, &here), &here, far_away)), ["near", "far"]);
+    }
+
+    #[test]
+    fn one_that_missed_a_probe_is_tried_when_all_others_have_been() {
+        let (function, here) = ("ocr".parse().unwrap(), node("paris", "here"));
+        let (near, far) = (node("paris", "near"), node("lyon", "far"));
+        let (busy, idle) = (capacity(3), capacity(0));
+        let suspect = Peer { state: PeerState::Suspect, ..peer(&near, &idle, 1) };
+        assert_eq!(
+            names(&candidates(&call(&function, &here), &here, [suspect, peer(&far, &busy, 80)])),
+            ["far", "near"]
+        );
+        assert_eq!(names(&candidates(&call(&function, &here), &here, [suspect])), ["near"]);
     }
 
     #[test]

@@ -55,7 +55,6 @@ impl fmt::Display for Reason {
                 residency.as_str()
             ),
             Self::NotAlive { state: PeerState::Unknown } => f.write_str("has not answered a probe yet"),
-            Self::NotAlive { state: PeerState::Suspect } => f.write_str("missed its latest probe"),
             Self::NotAlive { .. } => f.write_str("does not answer"),
             Self::Draining => f.write_str("is draining"),
             Self::NoReport => f.write_str("has not reported its capacity yet"),

@@ -19,7 +19,7 @@ struct Connected {
 impl Connected {
     /// Whom each end sees: the client first.
     fn peers(&self) -> (NodeIdentity, NodeIdentity) {
-        let seen = |certificates: Option<&[CertificateDer<'_>]>| peer_identity(certificates.unwrap()).unwrap();
+        let seen = |certificates: Option<&[CertificateDer<'_>]>| peer_identity(certificates.unwrap()).unwrap().0;
         (seen(self.server.peer_certificates()), seen(self.client.peer_certificates()))
     }
 

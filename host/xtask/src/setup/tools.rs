@@ -4,8 +4,8 @@ use crate::setup::debian;
 use crate::step;
 
 /// Each program, and Debian's package of the same name: `strace` shows the order in which a deployment reaches the disk,
-/// `curl` runs the lines of the README.
-const PROGRAMS: [&str; 2] = ["strace", "curl"];
+/// `curl` runs the lines of the README, `faketime` gives a node another clock.
+const PROGRAMS: [&str; 3] = ["strace", "curl", "faketime"];
 
 /// Installs those that are missing.
 pub(crate) async fn provide() -> anyhow::Result<()> {
