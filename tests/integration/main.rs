@@ -19,6 +19,8 @@
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
+//! | `clusters`, `operations` | several nodes: deploying, draining, forgetting, collecting |
+//! | `partitions`, `impostors`, `shortages` | bad networks, intruders and wrong clocks, damaged files and full disks |
 //! | `docs`, `walkthrough` | commands and links of the documentation, and the README followed from top to bottom |
 //! | `markdown` | the parts of pages that these check |
 //! | `variants` | built guests with another manifest, for several of these |
@@ -46,6 +48,7 @@ mod markdown;
 mod models;
 mod nn;
 mod observability;
+mod operations;
 mod operators;
 mod overload;
 mod partitions;

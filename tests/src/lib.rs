@@ -6,6 +6,7 @@
 //! | `cluster`, `nats` | several nodes that share a control store, and its server |
 //! | `network`, `owner` | the ways between nodes, to be made slow, lossy or parted |
 //! | `process` | how processes end and what they write |
+//! | `quota` | a share of the processor |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
 //! | `onnx` | model files made by hand |
@@ -24,6 +25,7 @@ mod node;
 pub mod onnx;
 mod owner;
 mod process;
+mod quota;
 mod start;
 mod wait;
 
@@ -35,5 +37,6 @@ pub use nats::NatsServer;
 pub use network::{Network, Way};
 pub use node::Node;
 pub use process::{Exit, Ran};
+pub use quota::Quota;
 pub use start::NodeBuilder;
 pub use wait::wait_until;

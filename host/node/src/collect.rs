@@ -89,6 +89,8 @@ impl Node {
             removed_artefacts,
             freed_bytes: report.freed_bytes + freed_code,
             kept_bytes: report.kept_bytes + kept_code + kept_logs,
+            removed_cluster_files: None,
+            freed_cluster_bytes: None,
         })
     }
 

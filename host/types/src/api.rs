@@ -341,4 +341,10 @@ pub struct GcSummary {
     pub freed_bytes: u64,
     /// Bytes kept.
     pub kept_bytes: u64,
+    /// Files dropped from the cluster's store; absent where there is none, or it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_cluster_files: Option<u64>,
+    /// Bytes freed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed_cluster_bytes: Option<u64>,
 }

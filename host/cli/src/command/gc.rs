@@ -11,7 +11,8 @@ use crate::output;
 
 /// Drop what no kept revision needs: old revisions, blobs, compiled code, logs
 ///
-/// The node does this by itself every ten minutes and after deployments.
+/// The node does this by itself every ten minutes and after deployments. In a cluster, files that no function needs are
+/// dropped from its store, too, an hour after they came; one of the nodes does that every hour.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,6 +26,9 @@ impl Gc {
         let summary: GcSummary = client.json(client.request(Method::POST, &["gc"])).await?;
         if global.json {
             return output::json(&summary);
+        }
+        if let (Some(files), Some(bytes)) = (summary.removed_cluster_files, summary.freed_cluster_bytes) {
+            output::line(format!("freed {} in the cluster's store: {files} files", format_bytes(bytes)))?;
         }
         Ok(output::line(format!(
             "freed {}: {} revisions, {} blobs, {} compiled; {} stay",

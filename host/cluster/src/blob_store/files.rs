@@ -6,7 +6,7 @@ use spillway_types::Digest;
 use tokio_util::io::ReaderStream;
 
 use super::{BlobContent, BlobStore, BlobStoreError, CHUNK_BYTES, verified};
-use crate::blobs::{BlobWriter, Blobs};
+use crate::blobs::{Blob, BlobWriter, Blobs};
 
 impl BlobStore for Blobs {
     fn contains<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<bool, BlobStoreError>> {
@@ -46,6 +46,11 @@ impl BlobStore for Blobs {
     fn remove<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<(), BlobStoreError>> {
         let (blobs, digest) = (self.clone(), *digest);
         blocking(move || Ok(Blobs::remove(&blobs, &digest).map(drop)?)).boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Blob>, BlobStoreError>> {
+        let blobs = self.clone();
+        blocking(move || Ok(Blobs::list(&blobs)?)).boxed()
     }
 }
 

@@ -5,15 +5,17 @@ mod fetch;
 mod files;
 mod verified;
 
+use std::io;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use spillway_types::Digest;
-use std::io;
 
 pub use self::error::BlobStoreError;
 pub use self::fetch::fetch_blob;
 pub(crate) use self::verified::verified;
+use crate::blobs::Blob;
 
 /// The content of a blob on its way.
 pub type BlobContent = BoxStream<'static, io::Result<Bytes>>;
@@ -54,4 +56,10 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// The store cannot be reached, or failed.
     fn remove<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<(), BlobStoreError>>;
+
+    /// All blobs that are there, in no order.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or failed.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Blob>, BlobStoreError>>;
 }

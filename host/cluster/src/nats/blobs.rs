@@ -16,8 +16,10 @@ use tokio_util::io::ReaderStream;
 
 use super::Shared;
 use super::failure::Failure;
+use super::inventory;
 use super::upload::Upload;
 use crate::blob_store::{BlobContent, BlobStore, BlobStoreError, CHUNK_BYTES, verified};
+use crate::blobs::Blob;
 
 /// How long a piece of a blob may take. Beyond it, a link is as good as down.
 pub(super) const CHUNK_MAX: Duration = Duration::from_secs(30);
@@ -162,6 +164,10 @@ impl BlobStore for NatsBlobs {
     fn remove<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<(), BlobStoreError>> {
         async move { self.shared.connection.answer(self.erase(digest)).await.map_err(|failure| self.error(failure)) }
             .boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Blob>, BlobStoreError>> {
+        async move { inventory::list(self).await.map_err(|failure| self.error(failure)) }.boxed()
     }
 }
 

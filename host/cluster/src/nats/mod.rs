@@ -16,6 +16,7 @@ mod connection;
 mod control;
 mod durability;
 mod failure;
+mod inventory;
 mod upload;
 mod watch;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -22,6 +23,7 @@ over_both!(
     a_removed_blob_is_gone_and_can_be_stored_again,
     a_blob_stored_by_eight_at_once_is_whole,
     a_blob_is_fetched_into_the_nodes_files,
+    all_that_is_there_is_listed_with_its_length_and_age,
 );
 
 /// Bytes that no piece of has twice.
@@ -53,6 +55,20 @@ async fn blobs_of_any_size_read_back(world: World) {
         assert!(world.blobs.contains(&digest).await.unwrap());
         assert!(read(&*world.blobs, &digest).await.unwrap() == made, "{bytes} bytes came back changed");
     }
+}
+
+async fn all_that_is_there_is_listed_with_its_length_and_age(world: World) {
+    assert_eq!(world.blobs.list().await.unwrap(), []);
+    let before = SystemTime::now() - Duration::from_secs(2);
+    let (small, large) = (write(&*world.blobs, &made(7)).await, write(&*world.blobs, &made(300_000)).await);
+    let gone = write(&*world.blobs, &made(8)).await;
+    soon(world.blobs.remove(&gone)).await.unwrap();
+    let mut listed = soon(world.blobs.list()).await.unwrap();
+    listed.sort_by_key(|blob| blob.bytes);
+    let seen: Vec<_> = listed.iter().map(|blob| (blob.digest, blob.bytes)).collect();
+    assert_eq!(seen, [(small, 7), (large, 300_000)]);
+    let now = SystemTime::now() + Duration::from_secs(2);
+    assert!(listed.iter().all(|blob| (before..now).contains(&blob.renewed)), "{listed:?}");
 }
 
 async fn a_blob_that_is_there_is_not_read_again(world: World) {

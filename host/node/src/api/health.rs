@@ -43,7 +43,21 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
 }
 
 pub(super) async fn collect(State(node): Shared) -> Result<Json<GcSummary>, Refused> {
-    Ok(Json(blocking(move || node.collect().map_err(host_problem)).await??))
+    let cluster = node.cluster.clone();
+    let mut summary = blocking(move || node.collect().map_err(host_problem)).await??;
+    if let Some(cluster) = cluster {
+        match cluster.collect_files().await {
+            Ok(collected) => {
+                summary.removed_cluster_files = Some(collected.files);
+                summary.freed_cluster_bytes = Some(collected.bytes);
+            }
+            // The node's own disk is free all the same.
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "files of the cluster's store were not collected")
+            }
+        }
+    }
+    Ok(Json(summary))
 }
 
 pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Refused> {

@@ -17,6 +17,7 @@
 //! | `publish` | takes statements from deployers |
 //! | `reconcile` | makes this node run what it shall run |
 //! | `files` | brings bundles and models here |
+//! | `collect` | takes files out of the store that no function needs |
 //! | `elsewhere` | functions that run on other nodes only |
 //! | `whereabouts` | how a function is on each node |
 //! | `forget` | takes a node away that will not come back |
@@ -26,6 +27,7 @@
 //!
 //! The control store may be gone at any time: everything that serves calls works from `desired` and from peers.
 
+mod collect;
 mod desired;
 mod elsewhere;
 mod files;

@@ -126,6 +126,10 @@ impl Node {
             check_order(statement, held.as_ref())?;
             if let Desired::Serve(release) = &statement.desired {
                 cluster.check_routes(self, &statement.function, release).await?;
+                // They may have been collected since: nobody needed them.
+                files::offer(self, cluster, statement).await.map_err(|error| {
+                    Problem::new(ProblemType::ControlUnavailable, format!("the files could not be stored: {error:#}"))
+                })?;
             }
             let key = DesiredState::key(&statement.function);
             let expected = version.map_or(Expected::Absent, Expected::Version);
@@ -196,7 +200,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn lock_deployments(&self) -> Result<spillway_cluster::Lease, Problem> {
+    pub(super) async fn lock_deployments(&self) -> Result<spillway_cluster::Lease, Problem> {
         let key = ControlKey::new(["locks", "deployment"]).expect("plain words are a key");
         let holder = format!("{} {:032x}", self.own.node, rand::random::<u128>());
         let until = tokio::time::Instant::now() + LOCK_PATIENCE;

@@ -18,7 +18,7 @@ use super::desired::DesiredState;
 use super::elsewhere::ElsewhereFunctions;
 use super::orders::KeptOrders;
 use super::record::NodeRecord;
-use super::{Cluster, ClusterConfig, Link, link, name, reconcile};
+use super::{Cluster, ClusterConfig, Link, collect, link, name, reconcile};
 use crate::node::{Addresses, Node};
 use crate::peers::{self, PeerListener, Peers};
 
@@ -146,6 +146,7 @@ impl Joined {
         tasks.spawn(link::nodes(cluster.clone(), stop.clone()));
         tasks.spawn(link::statements(node.clone(), cluster.clone(), stop.clone()));
         tasks.spawn(reconcile::run(node.clone(), cluster.clone(), stop.clone()));
+        tasks.spawn(collect::run(cluster.clone(), stop.clone()));
         tasks.spawn(name::keep(cluster.clone(), name, stop.clone()));
         tasks.spawn(tend(cluster, stop.clone()));
         tasks

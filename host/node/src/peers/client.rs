@@ -1,6 +1,5 @@
 //! One connection to one peer, made when it is needed and made again when it has gone.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -58,9 +57,15 @@ struct Shared {
     /// What this node shows, as its files have it when a connection is made.
     identity: Arc<ReloadingIdentity>,
     /// The connection in use. Never locked across a wait.
-    connection: Mutex<Option<SendRequest<Body>>>,
+    connection: Mutex<Option<Open>>,
     /// One connection is made at a time: who comes meanwhile gets it, too.
     connecting: tokio::sync::Mutex<()>,
+}
+
+struct Open {
+    connection: SendRequest<Body>,
+    /// When the certificate ends that the peer has shown.
+    until: SystemTime,
 }
 
 impl PeerClient {
@@ -141,14 +146,17 @@ impl PeerClient {
             return Ok(connection);
         }
         let made = tokio::time::timeout(CONNECT_MAX, self.connect()).await;
-        let connection = made.map_err(|_| self.unreachable(format!("no answer within {CONNECT_MAX:?}")))??;
-        *self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        let open = made.map_err(|_| self.unreachable(format!("no answer within {CONNECT_MAX:?}")))??;
+        let connection = open.connection.clone();
+        *self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
         Ok(connection)
     }
 
     fn open(&self) -> Option<SendRequest<Body>> {
         let connection = self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.as_ref().filter(|connection| !connection.is_closed()).cloned()
+        let open =
+            connection.as_ref().filter(|open| !open.connection.is_closed() && SystemTime::now() <= open.until)?;
+        Some(open.connection.clone())
     }
 
     /// Lets the connection go: the next request makes another. Requests on it go on.
@@ -156,7 +164,7 @@ impl PeerClient {
         self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {
+    async fn connect(&self) -> Result<Open, ClientError> {
         let shared = &self.shared;
         let tcp = TcpStream::connect(&shared.address).await.map_err(|error| self.unreachable(error))?;
         tcp.set_nodelay(true).map_err(|error| self.unreachable(error))?;
@@ -180,21 +188,9 @@ impl PeerClient {
             .await
             .map_err(|error| self.unreachable(error))?;
         let peer = self.name();
-        let client = Arc::downgrade(&self.shared);
         // Ends with the connection, which ends with its last sender.
         tokio::spawn(async move {
-            let mut driver = pin!(driver);
-            let ended = tokio::select! {
-                ended = driver.as_mut() => ended,
-                // The peer has shown a certificate that holds no longer.
-                () = tokio::time::sleep(until.duration_since(SystemTime::now()).unwrap_or_default()) => {
-                    if let Some(shared) = client.upgrade() {
-                        Self { shared }.forget();
-                    }
-                    driver.await
-                }
-            };
-            if let Err(error) = ended {
+            if let Err(error) = driver.await {
                 tracing::debug!(peer, %error, "connection to a peer ended");
             }
         });
@@ -202,7 +198,7 @@ impl PeerClient {
         let mut first = connection.clone();
         let answered = first.send_request(self.request(Method::GET, READY, Bytes::new())?).await;
         answered.map_err(|error| self.unreachable(error))?;
-        Ok(connection)
+        Ok(Open { connection, until })
     }
 
     fn name(&self) -> String {

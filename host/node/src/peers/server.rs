@@ -130,7 +130,8 @@ struct Opened {
 /// Until a connection takes no more requests: what was proved when it began holds no longer, or the node stops.
 async fn last(until: SystemTime, renewed: &Notify, stop: &CancellationToken) {
     tokio::select! {
-        () = tokio::time::sleep(until.duration_since(SystemTime::now()).unwrap_or_default()) => {}
+        // It holds to the end of its last second.
+        () = tokio::time::sleep((until + Duration::from_secs(1)).duration_since(SystemTime::now()).unwrap_or_default()) => {}
         () = renewed.notified() => {}
         () = stop.cancelled() => {}
     }
