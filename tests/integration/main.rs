@@ -21,6 +21,7 @@
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
 //! | `clusters`, `operations` | several nodes: deploying, draining, forgetting, collecting |
 //! | `partitions`, `impostors`, `shortages` | bad networks, intruders and wrong clocks, damaged files and full disks |
+//! | `two_builds` | an older build beside this one |
 //! | `docs`, `walkthrough` | commands and links of the documentation, and the README followed from top to bottom |
 //! | `markdown` | the parts of pages that these check |
 //! | `variants` | built guests with another manifest, for several of these |
@@ -59,5 +60,6 @@ mod shortages;
 mod shutdown;
 mod startup;
 mod syscalls;
+mod two_builds;
 mod variants;
 mod walkthrough;

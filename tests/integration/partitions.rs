@@ -74,6 +74,16 @@ async fn over_a_slow_way_that_breaks_again_and_again_no_call_is_run_twice() {
     let owner = cluster.join("owner", "edge", "paris").await;
     let other = cluster.join("other", "edge", "lyon").await;
     cluster.settled(&[&owner, &other]).await;
+    // What the way is like is measured: a tenth of a second there and back, once delay is all there is.
+    let slow = Way { delay: Duration::from_millis(50), ..Way::default() };
+    cluster.network().set_all(slow);
+    wait_until("the round-trip time is known", SPREAD_MAX, async || {
+        let metrics = other.metrics().await;
+        let rtt = metrics.sum("spillway_link_rtt_seconds", &[("peer", "owner")]).unwrap_or(0.0);
+        let bandwidth = metrics.sum("spillway_link_bandwidth_bytes_per_second", &[("peer", "owner")]);
+        (0.08..0.5).contains(&rtt) && bandwidth.is_some_and(|bandwidth| bandwidth > 1e6)
+    })
+    .await;
     let bad = Way { delay: Duration::from_millis(20), jitter: Duration::from_millis(10), breaks_per_mille: 20 };
     cluster.network().set_all(bad);
     let file = cluster.path("counts.wasm");

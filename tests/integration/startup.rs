@@ -93,6 +93,31 @@ async fn a_function_whose_bundle_is_gone_is_told_of_and_the_others_serve() {
     assert!(node.call("/plain/greet").await.ok().starts_with("Hello from"));
 }
 
+#[tokio::test]
+async fn a_bundle_that_has_become_a_link_is_not_followed() {
+    type Put = fn(&std::path::Path, &std::path::Path) -> std::io::Result<()>;
+    let places: [Put; 2] = [|from, to| std::os::unix::fs::symlink(from, to), |from, to| std::fs::hard_link(from, to)];
+    for place in places {
+        let folder = tempfile::tempdir().expect("tests may write temporary files");
+        let data = folder.path().join("data");
+        let node = Node::builder().data(&data).start().await;
+        let bundle = node.deploy("plain").await.bundle.to_string();
+        node.deploy("hello").await;
+        node.kill();
+        let hex = bundle.strip_prefix("sha256:").expect("a digest");
+        let blob = find(&data, hex).expect("the blob lies in a file of its name");
+        // The same bytes: what they are is not the question.
+        let outside = folder.path().join("outside");
+        std::fs::rename(&blob, &outside).expect("the folder is ours");
+        place(&outside, &blob).expect("the folder is ours");
+
+        let node = Node::builder().data(&data).start().await;
+        assert_eq!(node.call("/hello").await.ok(), "Hello, world!\n");
+        let fault = node.get("/functions/default/plain").await["fault"].to_string();
+        assert!(fault.contains(hex) && fault.contains("link"), "{fault}");
+    }
+}
+
 /// A file whose path, without slashes, ends with `name`, however it is spread over folders.
 fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
     std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {

@@ -21,6 +21,7 @@ pub struct NodeBuilder {
     env: Vec<(String, String)>,
     token: Option<String>,
     under: Vec<String>,
+    program: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -54,6 +55,12 @@ impl NodeBuilder {
     /// If `faketime` is not installed.
     pub fn clock(self, offset: &str) -> Self {
         clock(offset).into_iter().fold(self, |builder, (name, value)| builder.env(&name, &value))
+    }
+
+    /// Runs the program of another build.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// Runs the node under another program, such as `strace -f -o FILE`. Signals then go to that program.
@@ -117,7 +124,7 @@ impl NodeBuilder {
 
     fn command(&self, data: &Path) -> Command {
         let mut words = self.under.clone();
-        words.push(spillway().display().to_string());
+        words.push(self.program.clone().unwrap_or_else(spillway).display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["up", "--json", "--data"]).arg(data);
         // A test that gives a port of its own replaces these: the command line takes each option once.

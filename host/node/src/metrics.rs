@@ -61,6 +61,11 @@ struct ResourceLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
@@ -108,6 +113,9 @@ struct Gauges {
     utilisation: Family<ResourceLabels, Gauge<f64, AtomicU64>>,
     throughput: Gauge<f64, AtomicU64>,
     throughput_bytes: Gauge<f64, AtomicU64>,
+    pressure: Family<ResourceLabels, Gauge<f64, AtomicU64>>,
+    link_rtt: Family<PeerLabels, Gauge<f64, AtomicU64>>,
+    link_bandwidth: Family<PeerLabels, Gauge<f64, AtomicU64>>,
 }
 
 /// A function's counters, looked up once when its revision is made ready.
@@ -216,6 +224,22 @@ impl Metrics {
             "Bodies of requests and responses of invocations that ended, over the last ten seconds",
             gauges.throughput_bytes.clone(),
         );
+        registry.register(
+            "pressure_ratio",
+            "Share of the last ten seconds in which something waited for the resource, by the kernel's word",
+            gauges.pressure.clone(),
+        );
+        registry.register_with_unit(
+            "link_rtt",
+            "Smoothed round-trip time to a peer",
+            Unit::Seconds,
+            gauges.link_rtt.clone(),
+        );
+        registry.register(
+            "link_bandwidth_bytes_per_second",
+            "How fast a large answer comes from a peer",
+            gauges.link_bandwidth.clone(),
+        );
         registry.register("kernel_queue_length", "Jobs that wait for a kernel thread", gauges.kernel_queue.clone());
         registry.register("kernel_running", "Jobs on kernel threads", gauges.kernel_running.clone());
         registry.register_with_unit(
@@ -312,6 +336,22 @@ impl Metrics {
         ] {
             if let Some(ratio) = ratio {
                 gauges.utilisation.get_or_create(&ResourceLabels { resource }).set(ratio);
+            }
+        }
+        gauges.pressure.clear();
+        let pressure = &capacity.pressure;
+        for (resource, load) in [("cpu", pressure.cpu), ("io", pressure.io), ("memory", pressure.memory)] {
+            if let Some(load) = load {
+                gauges.pressure.get_or_create(&ResourceLabels { resource }).set(load.some_ratio);
+            }
+        }
+        gauges.link_rtt.clear();
+        gauges.link_bandwidth.clear();
+        for link in &capacity.links {
+            let labels = PeerLabels { peer: link.peer.to_string() };
+            gauges.link_rtt.get_or_create(&labels).set(link.rtt.as_secs_f64());
+            if let Some(bandwidth) = link.bandwidth_bytes_per_second {
+                gauges.link_bandwidth.get_or_create(&labels).set(bandwidth);
             }
         }
         gauges.throughput.set(capacity.throughput.invocations_per_second.unwrap_or(0.0));

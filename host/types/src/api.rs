@@ -102,6 +102,9 @@ pub struct NodeSummary {
     /// Smoothed round-trip time from the node that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_seconds: Option<f64>,
+    /// How fast a large answer comes from it to the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_bytes_per_second: Option<f64>,
     /// By how much its clock is ahead of that of the node that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ahead_seconds: Option<f64>,

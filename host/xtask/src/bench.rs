@@ -12,7 +12,8 @@ use crate::workspace::Workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench models
-  cargo xtask bench models --json --pairs 100")]
+  cargo xtask bench models --json --pairs 100
+  cargo xtask bench cluster --json")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -26,18 +27,28 @@ enum Which {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
+    /// How fast a cluster of three nodes follows: deployments, deaths, calls that are sent on
+    Cluster {
+        /// Arguments for the benchmark: --json, --rounds N
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
 }
 
 impl Bench {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
-        Setup { tests: false }.run(workspace).await?;
+        let (name, arguments) = match self.which {
+            Which::Models { arguments } => ("models", arguments),
+            Which::Cluster { arguments } => ("cluster", arguments),
+        };
+        // A cluster needs a server of NATS, which the tests need, too.
+        Setup { tests: name == "cluster" }.run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway and its benchmarks", &mut build).await?;
         build_guests(workspace, &["functions", "tests/guests"]).await?;
-        let Which::Models { arguments } = self.which;
         let mut bench = tokio::process::Command::new(workspace.spillway().with_file_name("spillway-bench"));
-        bench.env("SPILLWAY_BIN", workspace.spillway()).arg("models").args(arguments);
-        step::openly("bench", "models", &mut bench).await
+        bench.env("SPILLWAY_BIN", workspace.spillway()).arg(name).args(arguments);
+        step::openly("bench", name, &mut bench).await
     }
 }

@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask setup | demo | test | bench | fuzz`.
+//! Chores of this repository: `cargo xtask setup | demo | test | bench | fuzz | compat`.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -9,8 +9,10 @@
 //! | `test` | sets up and runs every test |
 //! | `bench` | builds and runs a benchmark |
 //! | `fuzz` | builds and runs the fuzz targets |
+//! | `compat` | an older build beside this one |
 
 mod bench;
+mod compat;
 mod demo;
 mod fuzz;
 mod setup;
@@ -44,6 +46,8 @@ enum Chore {
     Bench(bench::Bench),
     /// Feed parsers and the tensor interface with made-up input, for a while
     Fuzz(fuzz::Fuzz),
+    /// Build an older commit, and run it beside this one
+    Compat(compat::Compat),
 }
 
 #[tokio::main]
@@ -65,5 +69,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Chore::Test(args) => args.run(&workspace).await,
         Chore::Bench(args) => args.run(&workspace).await,
         Chore::Fuzz(args) => args.run(&workspace).await,
+        Chore::Compat(args) => args.run(&workspace).await,
     }
 }

@@ -3,12 +3,14 @@
 //! | module | what |
 //! | --- | --- |
 //! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
+//! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
 //! | `spread` | medians, and how far runs lie apart |
 
 mod caller;
+mod cluster;
 mod models;
 mod native;
 mod plain;
@@ -27,6 +29,8 @@ struct Cli {
 enum Bench {
     /// What HTTP, sandbox and host calls add to inference
     Models(models::Models),
+    /// How fast a cluster follows
+    Cluster(cluster::Cluster),
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
@@ -37,6 +41,7 @@ enum Bench {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
+        Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Native(native) => native.run(),
         Bench::Plain(plain) => plain.run(),

@@ -12,7 +12,7 @@ use crate::output;
 
 /// List the nodes of the cluster, as the node that is asked knows them
 ///
-/// A node that has not answered for two seconds is `dead`. USED is used of total: processor and memory of the machine or
+/// A node that has not answered for two seconds is `dead`. RTT and BANDWIDTH are of the way from the node that is asked. USED is used of total: processor and memory of the machine or
 /// container, kernel threads. CALLS/S is work per time over the last seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -62,8 +62,21 @@ pub(super) fn show(nodes: &[NodeSummary], global: &Global) -> anyhow::Result<()>
     if global.json {
         return output::json(&nodes);
     }
-    let header =
-        ["NODE", "ROLE", "SITE", "STATE", "RTT", "FUNCTIONS", "CPU", "MEMORY", "KERNELS", "CALLS/S", "VERSION", "PEER"];
+    let header = [
+        "NODE",
+        "ROLE",
+        "SITE",
+        "STATE",
+        "RTT",
+        "BANDWIDTH",
+        "FUNCTIONS",
+        "CPU",
+        "MEMORY",
+        "KERNELS",
+        "CALLS/S",
+        "VERSION",
+        "PEER",
+    ];
     let mut table = output::table(&header);
     for node in nodes {
         let identity = &node.identity;
@@ -85,6 +98,8 @@ pub(super) fn show(nodes: &[NodeSummary], global: &Global) -> anyhow::Result<()>
             format!("{}/{}", identity.region, identity.site),
             state(node),
             node.rtt_seconds.map_or_else(|| "-".to_owned(), output::seconds),
+            node.bandwidth_bytes_per_second
+                .map_or_else(|| "-".to_owned(), |bandwidth| format!("{}/s", format_bytes(bandwidth as u64))),
             node.functions.map_or_else(|| "-".to_owned(), |count| count.to_string()),
             share("/utilisation/cpu_ratio"),
             memory,

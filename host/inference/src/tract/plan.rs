@@ -249,3 +249,27 @@ fn find(recent: &Mutex<Vec<(Vec<usize>, Plan)>>, lengths: &[usize]) -> Option<Pl
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("tract's panics are contained, and nothing else panics while it holds a lock of the plans")
 }
+
+#[cfg(test)]
+mod tests {
+    use spillway_types::Specialization;
+
+    use super::*;
+    use crate::tract::graph::Graph;
+
+    #[test]
+    fn a_plan_that_takes_too_long_is_given_up_and_those_that_are_there_stay() {
+        let file = include_bytes!("../../tests/data/hostile/by_length_tile.onnx");
+        let Graph { mut model, input_names, outputs } = Graph::read(file.to_vec(), &Specialization::default()).unwrap();
+        let (axes, _) = Axes::name(&mut model, input_names).unwrap();
+        let (mut plans, _) = Plans::prepare(Source::Onnx(Box::new(model)), &axes, outputs).unwrap();
+        let Plans::PerShape { recent, patience, .. } = &mut plans else { panic!("it is planned by shape") };
+        *patience = Duration::ZERO;
+        let known = lock(recent)[0].0.clone();
+        match plans.find_or_make(&axes, &[7], u64::MAX).err() {
+            Some(RunError::EngineFailed(text)) => assert!(text.contains("more than ten times as long"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(plans.find_or_make(&axes, &known, u64::MAX).is_ok());
+    }
+}

@@ -178,6 +178,7 @@ fn peer_summary(cluster: &Cluster, peer: &Peer) -> NodeSummary {
         cordoned: greeting.is_some_and(|greeting| greeting.cordoned),
         draining: greeting.is_some_and(|greeting| greeting.draining),
         rtt_seconds: cluster.peers.rtt(name).map(|rtt| rtt.smoothed.as_secs_f64()),
+        bandwidth_bytes_per_second: said.bandwidth_bytes_per_second,
         clock_ahead_seconds: greeting.map(|_| said.clock_ahead_ms as f64 / 1000.0),
         trouble: said.trouble.clone(),
         ..summary(&peer.record, state, said.capacity.as_deref())
@@ -194,6 +195,7 @@ fn summary(record: &NodeRecord, state: &str, capacity: Option<&Capacity>) -> Nod
         cordoned: false,
         draining: false,
         rtt_seconds: None,
+        bandwidth_bytes_per_second: None,
         clock_ahead_seconds: None,
         functions: capacity.map(|capacity| capacity.functions.len()),
         capacity: capacity.and_then(|capacity| serde_json::to_value(capacity).ok()),

@@ -64,7 +64,7 @@ impl Node {
         invocation: &Arc<Invocation>,
         request: Request<Limited>,
         arrived: Instant,
-    ) -> Result<Response<Body>, NotSent> {
+    ) -> Result<Response<Body>, Box<NotSent>> {
         let is_head = request.method() == http::Method::HEAD;
         let what = format!("{} {}", request.method(), request.uri().path());
         let metrics = self.metrics().function(errand.id);
@@ -83,7 +83,7 @@ impl Node {
                 strip_hop_by_hop(response.headers_mut());
                 response
             }
-            Err(failed) => return Err(NotSent { failed, record, invocation: invocation.id }),
+            Err(failed) => return Err(Box::new(NotSent { failed, record, invocation: invocation.id })),
         };
         add_invocation(response.headers_mut(), &invocation.id);
         Ok(response)
@@ -102,7 +102,7 @@ impl NotSent {
     ///
     /// # Errors
     /// It can only be refused.
-    pub(super) fn take_back(mut self) -> Result<Request<Limited>, Self> {
+    pub(super) fn take_back(mut self: Box<Self>) -> Result<Request<Limited>, Box<Self>> {
         match self.failed.unsent.take() {
             Some(request) => {
                 self.record.withdraw();
@@ -113,8 +113,8 @@ impl NotSent {
     }
 
     /// What the caller is told.
-    pub(super) fn refuse(self) -> Response<Body> {
-        let Self { failed, mut record, invocation } = self;
+    pub(super) fn refuse(self: Box<Self>) -> Response<Body> {
+        let Self { failed, mut record, invocation } = *self;
         let Failed { mut problem, outcome, cause, .. } = *failed;
         problem.invocation = Some(invocation.to_string());
         record.end(outcome, problem.status, cause);
