@@ -102,6 +102,7 @@ async fn with_the_control_store_gone_calls_are_served_and_a_node_starts_again() 
     greets(&two, "Salut").await;
 
     cluster.nats.stop();
+    let stopped = Instant::now();
     wait_until("the node says so", SPREAD_MAX, async || {
         let ready = one.http().get(format!("{}/readyz", one.api_url())).send().await.expect("the node answers");
         ready.status() == 200 && ready.text().await.expect("a text").contains("control store has not answered")
@@ -121,6 +122,13 @@ async fn with_the_control_store_gone_calls_are_served_and_a_node_starts_again() 
     assert_eq!(two.call("/hello").await.ok(), "Salut, world!\n");
     // Who else is there was kept, too.
     cluster.settled(&[&one, &two]).await;
+    // A whole minute long nobody who calls notices.
+    while stopped.elapsed() < Duration::from_secs(60) {
+        for node in [&one, &two] {
+            assert_eq!(node.call("/hello").await.ok(), "Salut, world!\n", "after {:?}", stopped.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     let before = one.get("/functions").await[0]["sandboxes"].clone();
     cluster.nats.start_again();

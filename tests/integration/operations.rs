@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use spillway_tests::{Cluster, Quota, bundle_file, wait_until};
+use spillway_tests::{Cluster, Node, Quota, bundle_file, wait_until};
 use spillway_types::ProblemType;
 
 use crate::clusters::{SPREAD_MAX, deploy, greets, state};
@@ -95,6 +95,33 @@ async fn a_node_that_drains_runs_what_no_other_takes() {
     }
     wait_until("it is known to be dead", SPREAD_MAX, async || state(&one, "two").await == "dead").await;
     assert_eq!(one.call("/hello").await.ok(), "Salut, world!\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_sent_on_never_pass_through_the_control_store() {
+    let cluster = Cluster::start().await;
+    let owner = cluster.join("owner", "edge", "paris").await;
+    let other = cluster.join("other", "edge", "paris").await;
+    cluster.settled(&[&owner, &other]).await;
+    let file = bundle_file("misbehave").display().to_string();
+    assert_eq!(cluster.sign(&owner, &["deploy", &file]).await.code, 0);
+    wait_until("calls go to the owner", SPREAD_MAX, async || other.call("/misbehave/count").await.status == 200).await;
+    let traffic = async || {
+        let url = format!("{}/varz", cluster.nats.monitoring_url());
+        let said: serde_json::Value =
+            other.http().get(url).send().await.expect("NATS tells").json().await.expect("in JSON");
+        said["in_bytes"].as_u64().expect("a count") + said["out_bytes"].as_u64().expect("a count")
+    };
+    let before = traffic().await;
+    for _ in 0..200 {
+        let call = other.request(reqwest::Method::POST, "/misbehave/body").body(vec![b'x'; 60_000]);
+        let answer = Node::send(call).await;
+        assert_eq!(answer.header("spillway-node"), Some("owner"));
+        assert_eq!(answer.ok(), "60000\n");
+    }
+    // Twelve megabytes went from node to node; NATS has its own keep-alives and listings.
+    let through_nats = traffic().await - before;
+    assert!(through_nats < 500_000, "{through_nats} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,10 @@
 //! | `meter` | rates from counters |
 //! | [`pressure`], [`memory`] | the texts of Linux that say how short of something a machine is |
 //! | [`liveness`] | which peers are alive |
+//! | [`admission`] | where a call runs: here, on a peer, or nowhere |
 //! | [`forward`] | which peers may take a call, and why the others may not |
 
+pub mod admission;
 pub mod capacity;
 pub mod forward;
 pub mod liveness;

@@ -19,6 +19,7 @@ mod digest;
 mod dtype;
 mod limits;
 mod manifest;
+mod money;
 mod name;
 pub mod operator;
 mod outcome;
@@ -35,9 +36,10 @@ pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
 pub use manifest::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
+pub use money::{Money, ParseMoneyError};
 pub use name::{ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site};
 pub use outcome::Outcome;
-pub use place::{NodeIdentity, ParseIdentityError, Placement, Residency, Role};
+pub use place::{NodeIdentity, ParseIdentityError, Placement, Prefer, Priority, Residency, Role};
 pub use problem::{Problem, ProblemType};
 pub use route::{Route, RoutePattern};
 pub use specialization::{Scalar, Specialization};

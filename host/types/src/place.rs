@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterName, NodeName, ParseNameError, Region, Site};
+use crate::{ClusterName, Money, NodeName, ParseNameError, Region, Site};
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +42,30 @@ pub struct Placement {
     pub roles: Vec<Role>,
     /// Sites of the nodes that may run it; all where empty.
     pub sites: Vec<Site>,
+    /// Which of the nodes that would answer in time shall run a call.
+    pub prefer: Prefer,
+    /// Which calls start first where several wait.
+    pub priority: Priority,
+    /// What a call may cost at most, by the prices of the nodes.
+    pub max_cost: Option<Money>,
 }
+
+/// Which of the nodes that would answer in time shall run a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefer {
+    /// The one that took it, as long as it makes the deadline.
+    #[default]
+    Near,
+    /// The one that is expected to be done first.
+    Fast,
+    /// The one whose time costs least.
+    Cheap,
+}
+
+/// Which calls start first where several wait: those of greater priority; among equals, those whose deadline is nearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Priority(u8);
 
 /// Who a node is and where it stands, as its certificate says.
 ///
@@ -144,6 +167,56 @@ impl FromStr for Residency {
     }
 }
 
+impl Prefer {
+    /// All values, as the manifest writes them.
+    pub const NAMES: [&str; 3] = ["near", "fast", "cheap"];
+
+    /// The word in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Fast => "fast",
+            Self::Cheap => "cheap",
+        }
+    }
+}
+
+impl FromStr for Prefer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "near" => Ok(Self::Near),
+            "fast" => Ok(Self::Fast),
+            "cheap" => Ok(Self::Cheap),
+            _ => Err(format!("`{text}` is not a preference; write one of {}", Self::NAMES.join(", "))),
+        }
+    }
+}
+
+impl Priority {
+    /// What a manifest has that names none.
+    pub const USUAL: Self = Self(5);
+    /// The greatest.
+    pub const MAX: u8 = 9;
+
+    /// One of 0 to 9; what is greater counts as that.
+    pub fn new(number: u8) -> Self {
+        Self(number.min(Self::MAX))
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
 impl Placement {
     /// Whether a node may run the function.
     pub fn admits(&self, node: &NodeIdentity) -> bool {
@@ -155,7 +228,14 @@ impl Placement {
 impl Default for Placement {
     /// Every node, and calls may go anywhere in the cluster.
     fn default() -> Self {
-        Self { residency: Residency::Any, roles: Vec::new(), sites: Vec::new() }
+        Self {
+            residency: Residency::Any,
+            roles: Vec::new(),
+            sites: Vec::new(),
+            prefer: Prefer::default(),
+            priority: Priority::default(),
+            max_cost: None,
+        }
     }
 }
 

@@ -72,17 +72,19 @@ pub(super) async fn read(shared: &Shared) -> Durability {
         Ok(client) => client,
         Err(error) => return unknown(format!("no HTTP client: {error}")),
     };
+    let url = url.trim_end_matches('/');
+    let server = match get(&client, format!("{url}/varz")).await {
+        Ok(server) => server,
+        Err(why) => return unknown(why),
+    };
     // What is to be judged has to be there.
     for bucket in [&shared.state, &shared.blobs] {
         if let Err(failure) = shared.connection.answer(bucket.open(&shared.connection)).await {
             return unknown(failure.control(&shared.connection.servers).to_string());
         }
     }
-    let url = url.trim_end_matches('/');
-    let server = get(&client, format!("{url}/varz"));
-    let streams = get(&client, format!("{url}/jsz?streams=1&config=1"));
-    match tokio::try_join!(server, streams) {
-        Ok((server, streams)) => judge(&server, &streams, &[shared.state.stream_name(), shared.blobs.stream_name()]),
+    match get(&client, format!("{url}/jsz?streams=1&config=1")).await {
+        Ok(streams) => judge(&server, &streams, &[shared.state.stream_name(), shared.blobs.stream_name()]),
         Err(why) => unknown(why),
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: &[Tensor]) ->
         };
         finished.map(|()| result)
     });
-    Ok(plan.with_scratch(inner.saturating_mul(16)).after_gathering(&view))
+    let best = if view.shape().contains(&0) { 0 } else { inner.saturating_mul(16) };
+    Ok(plan.with_scratch(best).after_gathering(&view))
 }
 
 /// Tells `found` of every place of the result the position along the axis. `beats` is the strict order.

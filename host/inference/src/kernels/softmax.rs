@@ -17,7 +17,7 @@ pub(super) fn softmax(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
     let shape = input.shape().to_vec();
     let inner: usize = shape[axis + 1..].iter().product();
     // A column's numbers stand apart, so they are taken to one place and back.
-    let column = shape[axis].saturating_mul(size_of::<f64>());
+    let column = if shape.contains(&0) { 0 } else { shape[axis].saturating_mul(size_of::<f64>()) };
     let view = input.clone();
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), NANOSECONDS, move |stop| {
         with_dtype!(floats input.dtype(), T => {

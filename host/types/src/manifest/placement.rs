@@ -1,10 +1,10 @@
 //! `[placement]`: which nodes may run the function, and how far the data of its calls may go.
 
 use super::section::Section;
-use crate::{Placement, Residency, Role, Site};
+use crate::{Money, Placement, Prefer, Priority, Residency, Role, Site};
 
 /// The keys of the section.
-const KEYS: [&str; 3] = ["residency", "roles", "sites"];
+const KEYS: [&str; 6] = ["residency", "roles", "sites", "prefer", "priority", "max_cost"];
 
 /// Reads `[placement]`, or the default where it is absent.
 pub(super) fn read(top: &Section<'_>) -> Placement {
@@ -16,6 +16,12 @@ pub(super) fn read(top: &Section<'_>) -> Placement {
             .unwrap_or(default.residency),
         roles: parsed(&section, "roles", "roles = [\"edge\"]", str::parse::<Role>),
         sites: parsed(&section, "sites", "sites = [\"paris\"]", str::parse::<Site>),
+        prefer: section.parsed("prefer", "prefer = \"near\"", str::parse::<Prefer>).unwrap_or(default.prefer),
+        priority: section
+            .integer("priority", 0..=i64::from(Priority::MAX))
+            .and_then(|number| u8::try_from(number).ok())
+            .map_or(default.priority, Priority::new),
+        max_cost: section.parsed("max_cost", "max_cost = \"0.00002\"", str::parse::<Money>),
     }
 }
 
@@ -50,6 +56,15 @@ pub(super) fn lines(placement: &Placement) -> Vec<String> {
     }
     if !placement.sites.is_empty() {
         lines.push(format!("sites = {}", list(placement.sites.iter().map(Site::as_str).collect())));
+    }
+    if placement.prefer != default.prefer {
+        lines.push(format!("prefer = \"{}\"", placement.prefer.as_str()));
+    }
+    if placement.priority != default.priority {
+        lines.push(format!("priority = {}", placement.priority.get()));
+    }
+    if let Some(most) = placement.max_cost {
+        lines.push(format!("max_cost = \"{most}\""));
     }
     lines
 }

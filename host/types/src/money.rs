@@ -1,0 +1,126 @@
+//! What calls cost, in whatever currency the operator counts in.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Billionths of a unit of currency.
+const PARTS: u64 = 1_000_000_000;
+const DIGITS: usize = 9;
+
+/// An amount of money, exact to a billionth: a call of a millisecond costs so little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Money(u64);
+
+/// A string that is no amount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an amount; write a number with at most {DIGITS} decimals, such as `0.00002`")]
+pub struct ParseMoneyError(String);
+
+impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// What `time` of a core costs at this price of an hour, rounded up.
+    pub fn of(self, time: Duration) -> Self {
+        const HOUR_NANOS: u128 = 3600 * 1_000_000_000;
+        let parts = (u128::from(self.0) * time.as_nanos()).div_ceil(HOUR_NANOS);
+        Self(u64::try_from(parts).unwrap_or(u64::MAX))
+    }
+
+    /// In units.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / PARTS as f64
+    }
+
+    /// Whether it is nothing.
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Add for Money {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sum for Money {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Self::add)
+    }
+}
+
+impl fmt::Display for Money {
+    /// Without zeros at the end: `0.00002`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (units, parts) = (self.0 / PARTS, self.0 % PARTS);
+        let decimals = format!("{parts:0DIGITS$}");
+        let decimals = decimals.trim_end_matches('0');
+        if decimals.is_empty() { f.pad(&units.to_string()) } else { f.pad(&format!("{units}.{decimals}")) }
+    }
+}
+
+impl FromStr for Money {
+    type Err = ParseMoneyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
+            let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+            if !is_number(units) || !is_number(decimals) || decimals.len() > DIGITS {
+                return None;
+            }
+            let parts: u64 = format!("{decimals:0<DIGITS$}").parse().ok()?;
+            units.parse::<u64>().ok()?.checked_mul(PARTS)?.checked_add(parts).map(Self)
+        };
+        parse().ok_or_else(|| ParseMoneyError(text.chars().take(100).collect()))
+    }
+}
+
+impl TryFrom<String> for Money {
+    type Error = ParseMoneyError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Money> for String {
+    fn from(money: Money) -> Self {
+        money.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_what_they_write_and_nothing_else() {
+        for text in ["0", "1", "0.00002", "12.5", "0.000000001", "18446744073.709551615"] {
+            assert_eq!(text.parse::<Money>().unwrap().to_string(), text);
+        }
+        assert_eq!("1.50".parse::<Money>().unwrap().to_string(), "1.5");
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e-3", "0.0000000001", "18446744074", "1,5", "a"] {
+            assert!(bad.parse::<Money>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn time_of_a_core_has_its_price_rounded_up() {
+        let price: Money = "0.036".parse().unwrap();
+        assert_eq!(price.of(Duration::from_secs(3600)), price);
+        assert_eq!(price.of(Duration::from_millis(100)).to_string(), "0.000001");
+        assert_eq!(price.of(Duration::from_nanos(1)).to_string(), "0.000000001");
+        assert!(Money::ZERO.of(Duration::MAX).is_zero());
+        assert_eq!(Money(u64::MAX).of(Duration::MAX), Money(u64::MAX));
+    }
+}
