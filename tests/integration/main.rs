@@ -9,6 +9,7 @@
 //! | `control` | the control API and the command line |
 //! | `observability` | logs, metrics, timing, traces |
 //! | `hangups` | callers that hang up |
+//! | `overflow` | more calls than a node finishes in time, with another beside it |
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `bodies` | bodies of 200 MB in both directions |
@@ -51,6 +52,7 @@ mod nn;
 mod observability;
 mod operations;
 mod operators;
+mod overflow;
 mod overload;
 mod partitions;
 mod routes;

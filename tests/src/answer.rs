@@ -6,7 +6,7 @@ use serde_json::Value;
 use spillway_types::{Problem, ProblemType};
 
 /// A response with its whole body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,

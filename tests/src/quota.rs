@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One period of the scheduler, in microseconds.
-const PERIOD: u32 = 100_000;
+const PERIOD: u32 = 10_000;
 
 /// A control group with so many cores, removed when dropped.
 pub struct Quota {

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
 use crate::command::{
-    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, rm, rollback, up,
+    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement, rm, rollback,
+    up,
 };
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     Models(models::Models),
     Nodes(nodes::Nodes),
+    Placement(placement::Placement),
     Drain(drain::Drain),
     Cordon(drain::Cordon),
     Uncordon(drain::Uncordon),

@@ -76,7 +76,7 @@ impl Node {
                 queued: u32::try_from(revision.waiting()).unwrap_or(u32::MAX),
                 running: revision.running(),
                 concurrency: revision.manifest.limits.concurrency,
-                service_times: revision.metrics.service_times(),
+                service_times: revision.metrics.estimates.latest().run.clone(),
                 resident_models: revision
                     .manifest
                     .model_digests()
@@ -112,6 +112,8 @@ impl Node {
                 memory_ratio: ratio(memory.used_bytes as f64, memory.total_bytes as f64),
                 concurrency_ratio: ratio(running, places),
             },
+            work: self.gate.work(),
+            price: self.config.price,
         }
     }
 }
@@ -131,7 +133,7 @@ fn links(cluster: &Cluster) -> Vec<Link> {
 }
 
 /// Cores that the process may use.
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

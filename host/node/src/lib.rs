@@ -9,7 +9,9 @@
 //! | `api` | the control plane: HTTP and JSON under `/api/v1`, health and metrics |
 //! | `deploy` | from bundle to serving revision, rollback, removal |
 //! | `routes` | host, path and method to revision |
-//! | `revision` | a revision that serves: admission and counters |
+//! | `revision` | a revision that serves, and who may run it |
+//! | `gate`, `estimates` | which calls run now, and what they are expected to take |
+//! | `decisions` | the last decisions on where calls ran |
 //! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
@@ -18,7 +20,10 @@ mod api;
 mod capacity;
 mod cluster;
 mod collect;
+mod decisions;
 mod deploy;
+mod estimates;
+mod gate;
 mod ingress;
 mod keyvalue;
 mod logs;

@@ -12,12 +12,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_inference::{ModelCounts, ThreadLoad, UnloadReason};
-use spillway_placement::{Capacity, ServiceTimeSummary, ServiceTimes, Time};
+use spillway_placement::Capacity;
 use spillway_runtime::Timing;
 use spillway_types::{FunctionId, NodeName, Outcome};
 
-/// After this long, what was seen counts half: a node that gets slower is known for it within minutes.
-const SERVICE_HALF_LIFE: Duration = Duration::from_secs(60);
+use crate::estimates::Estimates;
 
 /// Upper bounds in seconds: a reused sandbox answers in tens of microseconds, a large model in seconds.
 const SECONDS: [f64; 16] =
@@ -86,6 +85,7 @@ pub(crate) struct Metrics {
     queued_seconds: Family<FunctionLabels, Histogram, fn() -> Histogram>,
     cold_starts: Family<FunctionLabels, Counter>,
     inference_seconds: Family<FunctionLabels, Seconds>,
+    guest_seconds: Family<FunctionLabels, Seconds>,
     request_bytes: Family<FunctionLabels, Counter>,
     response_bytes: Family<FunctionLabels, Counter>,
     gauges: Gauges,
@@ -127,10 +127,10 @@ pub(crate) struct FunctionMetrics {
     inference_seconds: Seconds,
     request_bytes: Counter,
     response_bytes: Counter,
-    /// How long calls take, by the size of their bodies.
-    service_times: Mutex<ServiceTimes>,
-    /// When counting began: what the decay of `service_times` is measured from.
-    started: Instant,
+    /// Core time of invocations, their guests' alone.
+    guest_seconds: Seconds,
+    /// What calls are expected to take.
+    pub(crate) estimates: Estimates,
 }
 
 /// What a scrape reads of one function.
@@ -152,6 +152,7 @@ impl Metrics {
             queued_seconds: Family::new_with_constructor(histogram),
             cold_starts: Family::default(),
             inference_seconds: Family::default(),
+            guest_seconds: Family::default(),
             request_bytes: Family::default(),
             response_bytes: Family::default(),
             gauges: Gauges::default(),
@@ -178,6 +179,12 @@ impl Metrics {
             "Native inference on behalf of the function",
             Unit::Seconds,
             inference,
+        );
+        registry.register_with_unit(
+            "guest",
+            "Threads running the function's own code",
+            Unit::Seconds,
+            metrics.guest_seconds.clone(),
         );
         for (name, help, bytes) in [
             ("request_body", "Bodies of requests, as far as they were read", &metrics.request_bytes),
@@ -269,8 +276,8 @@ impl Metrics {
                 inference_seconds: self.inference_seconds.get_or_create_owned(&labels),
                 request_bytes: self.request_bytes.get_or_create_owned(&labels),
                 response_bytes: self.response_bytes.get_or_create_owned(&labels),
-                service_times: Mutex::new(ServiceTimes::new(SERVICE_HALF_LIFE)),
-                started: self.started,
+                guest_seconds: self.guest_seconds.get_or_create_owned(&labels),
+                estimates: Estimates::new(self.started),
             })
         };
         functions.entry(id.clone()).or_insert_with(make).clone()
@@ -379,6 +386,7 @@ impl FunctionMetrics {
         if timing.cold {
             self.cold_starts.inc();
         }
+        self.guest_seconds.inc_by(timing.guest.as_secs_f64());
         if !timing.infer.is_zero() {
             self.inference_seconds.inc_by(timing.infer.as_secs_f64());
         }
@@ -388,18 +396,6 @@ impl FunctionMetrics {
     pub(crate) fn moved(&self, request: u64, response: u64) {
         self.request_bytes.inc_by(request);
         self.response_bytes.inc_by(response);
-    }
-
-    /// Notes how long a call ran that was answered, with a body of so many bytes.
-    pub(crate) fn served(&self, body_bytes: u64, ran: Duration) {
-        let now = Time::from_start(self.started.elapsed());
-        self.service_times.lock().unwrap_or_else(PoisonError::into_inner).record(body_bytes, ran, now);
-    }
-
-    /// How long calls take, for whoever would send one.
-    pub(crate) fn service_times(&self) -> ServiceTimeSummary {
-        let now = Time::from_start(self.started.elapsed());
-        self.service_times.lock().unwrap_or_else(PoisonError::into_inner).summary(now)
     }
 
     /// Invocations so far.

@@ -14,13 +14,15 @@ use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_trust::TrustedKeys;
-use spillway_types::{FunctionId, Problem};
+use spillway_types::{FunctionId, Money, Problem};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::Measured;
 use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
+use crate::decisions::Decisions;
 use crate::deploy::{Deployed, blocking, host_problem, millis};
+use crate::gate::Gate;
 use crate::ingress::Listener;
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
@@ -62,6 +64,10 @@ pub struct Config {
     pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
+    /// What an hour of its cores costs, all together.
+    pub price: Money,
+    /// Whether calls that would be late here may be sent to other nodes.
+    pub overflow: bool,
     /// The cluster to join; alone if not given.
     pub cluster: Option<ClusterConfig>,
 }
@@ -104,6 +110,10 @@ pub(crate) struct Node {
     trusted: ArcSwap<TrustedKeys>,
     /// What the node has and what of it is in use.
     pub(crate) measured: Measured,
+    /// Which calls run now.
+    pub(crate) gate: Gate,
+    /// Where the last calls went, and why.
+    pub(crate) decisions: Decisions,
     /// Told after each deployment, for the collector.
     pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
@@ -290,6 +300,8 @@ async fn open(
             changes: Arc::new(Semaphore::new(1)),
             trusted: ArcSwap::from_pointee(trusted),
             measured: Measured::default(),
+            gate: Gate::new(capacity::cores()),
+            decisions: Decisions::default(),
             deployed: Notify::new(),
             functions: RwLock::default(),
             routes: ArcSwap::default(),

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use spillway_runtime::Function;
 use spillway_types::{Digest, FunctionId, Manifest};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use crate::estimates::Expected;
+use crate::gate::{Admitted, Gate};
 use crate::metrics::FunctionMetrics;
 
 /// One revision with everything that a call needs. Lives until it has been replaced and its last call has ended.
@@ -44,17 +46,24 @@ impl Revision {
         Self { id, number, bundle, manifest, function, metrics, running, waiting: AtomicU64::new(0) }
     }
 
-    /// Lets a call run, at once or after waiting its turn (first come, first served).
+    /// Lets a call run of which this is expected, at once or after waiting its turn: what takes little
+    /// waits for others of its function only, first come, first served; the rest lines up at the node's gate.
     ///
     /// # Cancel safety
     /// A call that is dropped leaves the queue.
-    pub(crate) async fn admit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
-        if let Ok(permit) = self.running.clone().try_acquire_owned() {
-            return Ok(permit);
+    pub(crate) async fn admit(&self, gate: &Gate, deadline: Instant, expected: &Expected) -> Result<Admitted, Refusal> {
+        let passes = Gate::passes(expected);
+        if passes && let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Ok(gate.pass(permit));
         }
         let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
+        if !passes {
+            let priority = self.manifest.placement.priority;
+            let entered = gate.enter(&self.running, priority, deadline, expected.work.unwrap_or_default()).await;
+            return entered.ok_or(Refusal::Deadline);
+        }
         match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
-            Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
+            Ok(permit) => Ok(gate.pass(permit.expect("the semaphore is never closed"))),
             Err(_) => Err(Refusal::Deadline),
         }
     }

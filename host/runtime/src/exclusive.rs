@@ -3,6 +3,7 @@
 //! wasmtime's `ProxyHandler` needs concurrency support, which the 0.2 engine goes without for speed; so the pool is ours.
 //! Cancelling is simple here: dropping the store ends whatever runs in it.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,6 +142,12 @@ async fn serve(
     let result = {
         let guest = sandbox.proxy.wasi_http_incoming_handler().call_handle(&mut sandbox.store, request, outparam);
         let mut guest = pin!(guest);
+        let mut guest = poll_fn(|cx| {
+            let before = Instant::now();
+            let polled = guest.as_mut().poll(cx);
+            invocation.note_guest(before.elapsed());
+            polled
+        });
         let mut ended = pin!(async {
             tokio::select! {
                 () = activity.stalled(patience) => {}

@@ -46,6 +46,7 @@ pub struct Invocation {
     pub deadline: Instant,
     cold: AtomicBool,
     init_nanos: AtomicU64,
+    guest_nanos: AtomicU64,
     infer_nanos: AtomicU64,
     kernel_queue_nanos: AtomicU64,
 }
@@ -57,10 +58,19 @@ pub struct Timing {
     pub cold: bool,
     /// Making that sandbox.
     pub init: Duration,
+    /// A thread running the guest; what several calls in one sandbox take at once is shared among them.
+    pub guest: Duration,
     /// Native inference.
     pub infer: Duration,
     /// Waiting for a kernel thread.
     pub kernel_queue: Duration,
+}
+
+impl Timing {
+    /// Time of a core: the guest's and that of native code on its behalf.
+    pub fn work(&self) -> Duration {
+        self.guest + self.infer
+    }
 }
 
 impl Invocation {
@@ -76,6 +86,7 @@ impl Invocation {
             deadline,
             cold: AtomicBool::new(false),
             init_nanos: AtomicU64::new(0),
+            guest_nanos: AtomicU64::new(0),
             infer_nanos: AtomicU64::new(0),
             kernel_queue_nanos: AtomicU64::new(0),
         }
@@ -86,6 +97,7 @@ impl Invocation {
         Timing {
             cold: self.cold.load(Relaxed),
             init: Duration::from_nanos(self.init_nanos.load(Relaxed)),
+            guest: Duration::from_nanos(self.guest_nanos.load(Relaxed)),
             infer: Duration::from_nanos(self.infer_nanos.load(Relaxed)),
             kernel_queue: Duration::from_nanos(self.kernel_queue_nanos.load(Relaxed)),
         }
@@ -94,6 +106,10 @@ impl Invocation {
     pub(crate) fn note_init(&self, took: Duration) {
         self.cold.store(true, Relaxed);
         self.init_nanos.fetch_add(nanos(took), Relaxed);
+    }
+
+    pub(crate) fn note_guest(&self, took: Duration) {
+        self.guest_nanos.fetch_add(nanos(took), Relaxed);
     }
 
     pub(crate) fn note_inference(&self, queued: Duration, computed: Duration) {

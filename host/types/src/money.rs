@@ -39,7 +39,7 @@ impl Money {
     }
 
     /// Whether it is nothing.
-    pub fn is_zero(self) -> bool {
+    pub fn is_zero(&self) -> bool {
         self.0 == 0
     }
 }

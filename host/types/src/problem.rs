@@ -56,6 +56,8 @@ problems! {
     SandboxLost, "sandbox-lost", 503, "The function's sandbox was lost";
     /// The function's queue is full.
     QueueFull, "queue-full", 503, "Too many calls are waiting";
+    /// The call would be finished after its deadline, wherever it ran.
+    Overloaded, "overloaded", 503, "No node would answer in time";
     /// The node has as many sandboxes as it can have.
     NodeBusy, "node-busy", 503, "The node is busy";
     /// The control API wants a bearer token.
@@ -123,6 +125,9 @@ pub struct Problem {
     /// Digests of the blobs that the node lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<crate::Digest>,
+    /// When to try again, in seconds; `Retry-After` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
 }
 
 impl Problem {
@@ -139,6 +144,7 @@ impl Problem {
             invocation: None,
             errors: Vec::new(),
             missing: Vec::new(),
+            retry_after_seconds: None,
         }
     }
 

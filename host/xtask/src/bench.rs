@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 Examples:
   cargo xtask bench models
   cargo xtask bench models --json --pairs 100
-  cargo xtask bench cluster --json")]
+  cargo xtask bench cluster --json
+  cargo xtask bench overflow --json")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -24,6 +25,12 @@ enum Which {
     /// What HTTP, sandbox and host calls add to inference, beside the same work done natively
     Models {
         /// Arguments for the benchmark: --json, --pairs N
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// What sending calls over gains where a node has too little to do them in time
+    Overflow {
+        /// Arguments for the benchmark: --json, --seconds N, --runs N
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
@@ -40,9 +47,10 @@ impl Bench {
         let (name, arguments) = match self.which {
             Which::Models { arguments } => ("models", arguments),
             Which::Cluster { arguments } => ("cluster", arguments),
+            Which::Overflow { arguments } => ("overflow", arguments),
         };
         // A cluster needs a server of NATS, which the tests need, too.
-        Setup { tests: name == "cluster" }.run(workspace).await?;
+        Setup { tests: name != "models" }.run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway and its benchmarks", &mut build).await?;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
+//! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
@@ -13,6 +14,7 @@ mod caller;
 mod cluster;
 mod models;
 mod native;
+mod overflow;
 mod plain;
 mod spread;
 
@@ -31,6 +33,8 @@ enum Bench {
     Models(models::Models),
     /// How fast a cluster follows
     Cluster(cluster::Cluster),
+    /// What sending calls over gains where a node has too little
+    Overflow(overflow::Overflow),
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
@@ -42,6 +46,7 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
         Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Overflow(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Native(native) => native.run(),
         Bench::Plain(plain) => plain.run(),

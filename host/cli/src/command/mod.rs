@@ -13,6 +13,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod models;
 pub(crate) mod nodes;
+pub(crate) mod placement;
 pub(crate) mod rm;
 pub(crate) mod rollback;
 pub(crate) mod up;
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rm(args) => args.run(global).await,
         Command::Models(args) => args.run(global).await,
         Command::Nodes(args) => args.run(global).await,
+        Command::Placement(args) => args.run(global).await,
         Command::Drain(args) => args.run(global).await,
         Command::Cordon(args) => args.run(global).await,
         Command::Uncordon(args) => args.run(global).await,

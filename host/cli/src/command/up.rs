@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spillway_trust::PublicKey;
-use spillway_types::{Role, Site, format_bytes, parse_bytes, parse_duration};
+use spillway_types::{Money, Role, Site, format_bytes, parse_bytes, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -70,6 +70,12 @@ pub(crate) struct Up {
         value_name = "DURATION"
     )]
     model_check_time: Duration,
+    /// What an hour of this node's cores costs, all together, in whatever currency you count in
+    #[arg(long, env = "SPILLWAY_PRICE", default_value = "0", value_name = "AMOUNT")]
+    price: Money,
+    /// Never send calls to other nodes because this one has too much to do; they are refused instead
+    #[arg(long, env = "SPILLWAY_NO_OVERFLOW")]
+    no_overflow: bool,
     /// How long calls in flight may take to end on shutdown
     #[arg(
         long,
@@ -196,6 +202,8 @@ impl Up {
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
+            price: self.price,
+            overflow: !self.no_overflow,
             cluster: self.cluster.config(),
         };
         let shutdown = shutdown_signal()?;
@@ -234,7 +242,7 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
             Failure::Usage(format!("SPILLWAY_LOG=`{text}` is not a log filter: {error}; write `info`"))
         })?,
-        _ => EnvFilter::new("info"),
+        _ => EnvFilter::new("info,async_nats=warn"),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -9,7 +9,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use spillway_types::api::{
-    Deployment, FunctionDetail, FunctionOnNode, FunctionSummary, ModelRef, RevisionSummary, Rollback,
+    DecisionRecord, Deployment, FunctionDetail, FunctionOnNode, FunctionSummary, ModelRef, RevisionSummary, Rollback,
 };
 use spillway_types::{Effects, FunctionId, Manifest, NodeName, Origin, Problem, ProblemType, RoutePattern};
 
@@ -134,6 +134,17 @@ pub(super) async fn inspect(
         revisions,
         whereabouts,
     }))
+}
+
+pub(super) async fn placement(
+    State(node): Shared,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<Vec<DecisionRecord>>, Refused> {
+    let id = function_id(path)?;
+    if node.serving(&id).is_none() {
+        return Err(unknown_function(&id).into());
+    }
+    Ok(Json(node.decisions.of(&id)))
 }
 
 /// A function that runs on other nodes: what its manifest says, and where it is.

@@ -58,6 +58,7 @@ fn router(node: Arc<Node>) -> Router {
         .route("/functions/{namespace}/{name}", get(functions::inspect).delete(functions::remove))
         .route("/functions/{namespace}/{name}/rollback", post(functions::rollback))
         .route("/functions/{namespace}/{name}/logs", get(logs::read))
+        .route("/functions/{namespace}/{name}/placement", get(functions::placement))
         .route("/functions/{namespace}/{name}/statement", get(cluster::draft))
         .route("/statements", post(cluster::publish))
         .route("/nodes", get(cluster::nodes))

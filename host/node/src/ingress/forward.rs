@@ -8,13 +8,14 @@
 //! | no peer is left | 503 `no-node`, `owner-unreachable`, or 403 `residency`, with what is against each |
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use spillway_placement::admission as placement;
 use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
 use spillway_runtime::{Body, BodyError, InvocationId};
 use spillway_types::{Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, format_bytes};
@@ -22,7 +23,7 @@ use spillway_types::{Digest, Effects, FunctionId, Manifest, NodeName, Outcome, P
 use super::body::{Limited, Passage};
 use super::respond::strip_hop_by_hop;
 use crate::cluster::Cluster;
-use crate::peers::wire::{BUNDLE, FUNCTION, HOPS, INVOCATION, Journey, ORIGIN};
+use crate::peers::wire::{BUNDLE, FUNCTION, HOPS, INVOCATION, Journey, ORIGIN, REFUSED, WORK};
 use crate::peers::{ClientError, Peer};
 
 /// A body of this size is kept, so that it can be sent again.
@@ -41,6 +42,8 @@ pub(super) struct Errand<'a> {
     pub(super) journey: Option<&'a Journey>,
     pub(super) invocation: InvocationId,
     pub(super) deadline: Instant,
+    /// Time of a core that it is expected to take; zero if nobody knows.
+    pub(super) work: Duration,
 }
 
 /// Why a call was not answered by another node.
@@ -120,6 +123,7 @@ impl Errand<'_> {
             _ => Payload::Once(Some(body.boxed_unsync())),
         };
         let mut troubles: Vec<String> = Vec::new();
+        let mut retry_after = u64::MAX;
         for peer in peers {
             let Some(taken) = body.take() else { break };
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -127,11 +131,22 @@ impl Errand<'_> {
             outgoing
                 .headers_mut()
                 .insert(DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+            let mut watched = Watched::begin(peer, self.work, self.expect(cluster, peer, size.lower()));
             let sent = tokio::time::timeout_at(self.deadline.into(), peer.client.send(outgoing)).await;
+            match &sent {
+                Ok(Ok(response)) => watched.answered(response),
+                _ => watched.failed(),
+            }
             match sent {
                 Err(_) => return Err(self.late(Some(peer.name()))),
                 Ok(Ok(response)) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
                     troubles.push(format!("{} does not serve it any more", peer.name()));
+                }
+                Ok(Ok(response)) if response.headers().contains_key(REFUSED) => {
+                    let again = response.headers().get(header::RETRY_AFTER);
+                    let again = again.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                    retry_after = retry_after.min(again.unwrap_or(1));
+                    troubles.push(format!("{} has too much to do", peer.name()));
                 }
                 Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
                 // The body broke off here, and the stream with it.
@@ -152,8 +167,21 @@ impl Errand<'_> {
         }
         troubles.extend(left_out.iter().map(|(node, reason)| format!("{node} {reason}")));
         let mut failed = self.nobody(cluster, left_out, &troubles);
+        failed.problem.retry_after_seconds = Some(retry_after).filter(|seconds| *seconds < u64::MAX);
         failed.unsent = body.take().map(|body| Request::from_parts(original, Limited::unsent(body)));
         Err(failed)
+    }
+
+    /// When the peer is expected to answer, by its own word.
+    fn expect(&self, cluster: &Cluster, peer: &Peer, body_bytes: u64) -> Duration {
+        let capacity = peer.said().capacity;
+        let run = capacity.as_ref().and_then(|capacity| {
+            capacity.function(self.id)?.service_times.predict(body_bytes).map(|prediction| prediction.p50)
+        });
+        let cores = capacity.map_or(1, |capacity| capacity.cores);
+        let wait = peer.load(|load, now| load.wait(cores, now).div_f64(load.correction().max(1.0)));
+        let rtt = cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed).unwrap_or_default();
+        run.unwrap_or(self.work) + wait + rtt
     }
 
     /// Makes a caller's request one between nodes.
@@ -233,6 +261,46 @@ impl Errand<'_> {
     }
 }
 
+/// A call on its way to a peer: what becomes of it says something of the peer.
+struct Watched<'a> {
+    peer: &'a Peer,
+    errand: Option<placement::Errand>,
+}
+
+impl<'a> Watched<'a> {
+    fn begin(peer: &'a Peer, work: Duration, expected: Duration) -> Self {
+        let errand = peer.load(|load, now| load.sent(work, expected, now));
+        Self { peer, errand: Some(errand) }
+    }
+
+    fn answered(&mut self, response: &Response<Incoming>) {
+        let headers = response.headers();
+        let refused = headers.contains_key(REFUSED) || response.status() == StatusCode::MISDIRECTED_REQUEST;
+        let work = headers.get(WORK).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_micros);
+        let Some(errand) = self.errand.take() else { return };
+        self.peer.load(|load, now| {
+            load.answered(errand, !refused, now);
+            if let Some(work) = work {
+                load.said(work, now);
+            }
+        });
+    }
+
+    fn failed(&mut self) {
+        if let Some(errand) = self.errand.take() {
+            self.peer.load(|load, now| load.failed(errand, now));
+        }
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if let Some(errand) = self.errand.take() {
+            self.peer.load(|load, _| load.abandoned(errand));
+        }
+    }
+}
+
 /// The body of a call on its way out.
 enum Payload {
     /// To be sent as often as needed.
@@ -263,7 +331,9 @@ impl Payload {
 
 /// A peer's answer as one of ours.
 fn incoming(response: Response<Incoming>) -> Response<Body> {
-    response.map(|body| body.map_err(|_| BodyError::HttpResponseIncomplete).boxed_unsync())
+    let mut response = response.map(|body| body.map_err(|_| BodyError::HttpResponseIncomplete).boxed_unsync());
+    response.headers_mut().remove(WORK);
+    response
 }
 
 fn refused(kind: ProblemType, detail: String) -> Box<Failed> {

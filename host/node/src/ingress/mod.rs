@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod choose;
 mod forward;
 mod record;
 mod respond;

@@ -9,6 +9,7 @@ use spillway_types::api::LogRecord;
 use spillway_types::{FunctionId, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
+use crate::gate::Admitted;
 use crate::logs::{Logs, now};
 use crate::metrics::FunctionMetrics;
 
@@ -32,7 +33,7 @@ pub(super) struct Record {
     pub(super) here: bool,
     pub(super) queued: Duration,
     pub(super) status: u16,
-    pub(super) permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    pub(super) admitted: Option<Admitted>,
     ended: bool,
 }
 
@@ -47,7 +48,7 @@ impl Record {
         what: String,
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
-        let (permit, ended) = (None, false);
+        let (admitted, ended) = (None, false);
         let (passage, answered_bytes) = (None, 0);
         Self {
             function,
@@ -63,7 +64,7 @@ impl Record {
             here,
             queued,
             status,
-            permit,
+            admitted,
             ended,
         }
     }
@@ -95,7 +96,7 @@ impl Record {
         self.metrics.record(outcome, took, self.queued, &timing);
         self.metrics.moved(self.passage.as_ref().map_or(0, |passage| passage.bytes()), self.answered_bytes);
         if self.here && outcome == Outcome::Answered {
-            self.metrics.served(self.body_bytes, took.saturating_sub(self.queued));
+            self.metrics.estimates.note(self.body_bytes, took.saturating_sub(self.queued), timing.work());
         }
         let level = match outcome {
             Outcome::Answered => "info",
@@ -124,7 +125,7 @@ impl Record {
                 },
             },
         );
-        self.permit.take();
+        self.admitted.take();
     }
 }
 

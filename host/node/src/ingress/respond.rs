@@ -33,7 +33,8 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
     if matches!(problem.status, 429 | 503) {
         // A queue drains or a sandbox is made within a second; a caller that waits less only finds the same again.
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let seconds = problem.retry_after_seconds.unwrap_or(1).max(1);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

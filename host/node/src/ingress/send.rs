@@ -1,7 +1,7 @@
 //! Calls that this node answers through another.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response, header};
 use spillway_placement::forward::Reason;
@@ -42,6 +42,7 @@ impl Node {
             journey: None,
             invocation: invocation.id,
             deadline: invocation.deadline,
+            work: Duration::ZERO,
         };
         let (peers, left_out) = errand.peers(cluster, http_body::Body::size_hint(request.body()).lower());
         match self.send_on(cluster, &errand, &peers, &left_out, &invocation, request, arrived).await {

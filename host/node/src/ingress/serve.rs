@@ -12,11 +12,13 @@ use spillway_runtime::{Body, Fault, Invocation, InvocationId};
 use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
 
 use super::body::Limited;
+use super::choose::Choice;
 use super::forward::Errand;
 use super::record::Record;
 use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
+use crate::estimates::Expected;
 use crate::node::{Node, Target};
-use crate::peers::wire::{INVOCATION, Journey};
+use crate::peers::wire::{INVOCATION, Journey, REFUSED};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
 
@@ -96,37 +98,53 @@ impl Node {
         let named =
             journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
         let invocation = Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + patience));
-        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.orders().draining) {
-            let own = revision.manifest.capabilities.keyvalue.is_empty();
-            let errand = Errand {
-                id: &revision.id,
-                revision: revision.number,
-                bundle: revision.bundle,
-                manifest: &revision.manifest,
-                owner: None,
-                journey: journey.as_ref(),
-                invocation: invocation.id,
-                deadline: invocation.deadline,
-            };
-            let body_bytes = http_body::Body::size_hint(request.body()).lower();
-            let (peers, _) = errand.peers(cluster, body_bytes);
-            // Where nobody else may run it, or nobody can be reached, it runs here until the node stops.
-            if own && !peers.is_empty() {
+        let body_bytes = http_body::Body::size_hint(request.body()).lower();
+        let expected = revision.metrics.estimates.expect(body_bytes);
+        let errand = Errand {
+            id: &revision.id,
+            revision: revision.number,
+            bundle: revision.bundle,
+            manifest: &revision.manifest,
+            owner: None,
+            journey: journey.as_ref(),
+            invocation: invocation.id,
+            deadline: invocation.deadline,
+            work: expected.work.unwrap_or_default(),
+        };
+        // Data stays with its owner, and so do the calls for it.
+        let may_leave = revision.manifest.capabilities.keyvalue.is_empty();
+        let drains_to = self.cluster.as_ref().filter(|cluster| may_leave && cluster.orders().draining);
+        let choice = match drains_to {
+            Some(cluster) => Choice::There(errand.peers(cluster, body_bytes).0),
+            None => self.choose(&revision, &errand, &expected, body_bytes),
+        };
+        let mut refused = None;
+        match (choice, &self.cluster) {
+            (Choice::There(peers), Some(cluster)) if !peers.is_empty() => {
                 match self.send_on(cluster, &errand, &peers, &[], &invocation, request, arrived).await {
                     Ok(response) => return response,
                     Err(not_sent) => match not_sent.take_back() {
+                        // Where nobody else takes it, it runs here after all: late, perhaps, but nobody is earlier.
                         Ok(unsent) => request = unsent,
                         Err(not_sent) => return not_sent.refuse(),
                     },
                 }
             }
+            (Choice::Refuse(problem), _) => refused = Some(problem),
+            _ => {}
         }
         let what = format!("{} {}", request.method(), request.uri().path());
         let metrics = revision.metrics.clone();
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
-        record.body_bytes = http_body::Body::size_hint(request.body()).lower();
-        let answer = self.invoke(&revision, &invocation, request, &mut record).await;
+        record.body_bytes = body_bytes;
+        let answer = match refused {
+            Some(problem) => {
+                let cause = problem.detail.clone();
+                Err(Box::new((problem, Outcome::Refused, cause)))
+            }
+            None => self.invoke(&revision, &invocation, &expected, request, &mut record).await,
+        };
         let timing = invocation.timing();
         let mut response = match answer {
             Ok(response) => {
@@ -147,7 +165,12 @@ impl Node {
                 let (mut problem, outcome, cause) = *refused;
                 problem.invocation = Some(invocation.id.to_string());
                 record.end(outcome, problem.status, cause);
-                problem_response(&problem)
+                let mut response = problem_response(&problem);
+                // Who has sent it may send it elsewhere.
+                if journey.is_some() && outcome == Outcome::Refused && problem.status == 503 {
+                    response.headers_mut().insert(REFUSED, HeaderValue::from_static("busy"));
+                }
+                response
             }
         };
         add_invocation(response.headers_mut(), &invocation.id);
@@ -158,6 +181,7 @@ impl Node {
         &self,
         revision: &Revision,
         invocation: &Arc<Invocation>,
+        expected: &Expected,
         mut request: Request<Limited>,
         record: &mut Record,
     ) -> Result<Response<Body>, Box<(Problem, Outcome, String)>> {
@@ -170,9 +194,9 @@ impl Node {
         if http_body::Body::size_hint(request.body()).lower() > limit {
             return Err(too_large());
         }
-        let admitted = revision.admit(invocation.deadline).await;
+        let admitted = revision.admit(&self.gate, invocation.deadline, expected).await;
         record.queued = record.arrived.elapsed();
-        record.permit = Some(admitted.map_err(|refusal| match refusal {
+        record.admitted = Some(admitted.map_err(|refusal| match refusal {
             Refusal::QueueFull => {
                 let waiting = revision.manifest.limits.queue;
                 refuse(

@@ -16,7 +16,7 @@ use spillway_types::{Digest, FunctionId, NodeIdentity, Problem, ProblemType};
 
 use super::wire::{
     BLOBS, BUNDLE, CAPACITY, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, Journey, NODE, ORDERS, ORIGIN, Order,
-    PAYLOAD, PAYLOAD_BYTES, READY,
+    PAYLOAD, PAYLOAD_BYTES, READY, WORK,
 };
 use crate::cluster::{Cluster, NodeRecord};
 use crate::deploy::{blocking, host_problem};
@@ -35,10 +35,9 @@ impl Node {
         sender: NodeIdentity,
         request: Request<Incoming>,
     ) -> Response<Body> {
+        let is_call = request.headers().contains_key(FUNCTION);
         let answered = match &self.cluster {
-            Some(cluster) if request.headers().contains_key(FUNCTION) => {
-                self.answer_call(cluster, sender, request).await
-            }
+            Some(cluster) if is_call => self.answer_call(cluster, sender, request).await,
             Some(cluster) => self.answer_question(cluster, &sender, request).await,
             None => Err(Problem::new(ProblemType::NotFound, "this node is alone")),
         };
@@ -48,6 +47,10 @@ impl Node {
         {
             // A call that was sent on names the node that ran it.
             response.headers_mut().entry(NODE).or_insert(name);
+        }
+        if is_call {
+            let work = u64::try_from(self.gate.work().as_micros()).unwrap_or(u64::MAX);
+            response.headers_mut().insert(WORK, HeaderValue::from(work));
         }
         response
     }

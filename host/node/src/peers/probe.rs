@@ -103,10 +103,13 @@ async fn hear(peer: &Arc<Peer>, greeting: Greeting) {
     }
     // A greeting whose changes were not read is not noted as read: the next probe asks again.
     match peer.client.get::<Capacity>(CAPACITY).await {
-        Ok(capacity) => peer.note(|said| {
-            (said.greeting, said.trouble) = (Some(greeting), None);
-            (said.capacity, said.measured) = (Some(Arc::new(capacity)), Some(Instant::now()));
-        }),
+        Ok(capacity) => {
+            peer.load(|load, now| load.said(capacity.work, now));
+            peer.note(|said| {
+                (said.greeting, said.trouble) = (Some(greeting), None);
+                (said.capacity, said.measured) = (Some(Arc::new(capacity)), Some(Instant::now()));
+            });
+        }
         Err(error) => peer.note(|said| said.trouble = Some(error.to_string())),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use spillway_placement::admission::PeerLoad;
 use spillway_placement::liveness::{Config, PeerState, Rtt, Transition};
 use spillway_placement::{Capacity, Liveness, Time};
 use spillway_trust::ReloadingIdentity;
@@ -31,6 +32,9 @@ pub(crate) struct Peer {
     pub(crate) client: PeerClient,
     /// What it said last. Never locked across a wait.
     said: Mutex<Said>,
+    /// How busy it is. Shared with the record of it that stood here before, if it is somewhere else now.
+    load: Arc<Mutex<PeerLoad>>,
+    started: Instant,
 }
 
 /// What a peer said last, and what kept it from saying more.
@@ -69,6 +73,12 @@ impl Peer {
         note(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Asks how busy it is, or notes it.
+    pub(crate) fn load<T>(&self, work: impl FnOnce(&mut PeerLoad, Time) -> T) -> T {
+        let now = Time::from_start(self.started.elapsed());
+        work(&mut self.load.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+
     /// The revision of a function that it serves, by its own word.
     pub(crate) fn serves(&self, function: &FunctionId) -> Option<u64> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,8 +101,10 @@ impl Peers {
         }
         let client = PeerClient::new(record.identity.clone(), record.peer.clone(), self.identity.clone());
         // What it said lasts until it says something else: to be found elsewhere changes nothing of that.
-        let said = peers.get(&name).map(|known| known.said()).unwrap_or_default();
-        peers.insert(name.clone(), Arc::new(Peer { record, client, said: Mutex::new(said) }));
+        let known = peers.get(&name);
+        let said = Mutex::new(known.map(|known| known.said()).unwrap_or_default());
+        let load = known.map(|known| known.load.clone()).unwrap_or_default();
+        peers.insert(name.clone(), Arc::new(Peer { record, client, said, load, started: self.started }));
         drop(peers);
         self.tell(|liveness, now| liveness.add(name, now));
     }

@@ -38,6 +38,11 @@ pub(crate) const INVOCATION: HeaderName = HeaderName::from_static("spillway-invo
 /// Which node ran a call that was sent; on its answer.
 pub(crate) const NODE: HeaderName = HeaderName::from_static("spillway-node");
 
+/// Work that the node has which answers a call, in microseconds of a core; so the next call knows.
+pub(crate) const WORK: HeaderName = HeaderName::from_static("spillway-work-us");
+/// On an answer of a node that has not run the call, and why.
+pub(crate) const REFUSED: HeaderName = HeaderName::from_static("spillway-refused");
+
 /// A call is sent this often at most: from where it was taken, and once more by a node that has just been drained.
 pub(crate) const HOPS_MAX: u32 = 2;
 

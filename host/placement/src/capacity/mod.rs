@@ -4,14 +4,17 @@ mod format;
 mod function;
 mod rates;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use spillway_types::Digest;
+use spillway_types::{Digest, Money};
 
 pub use format::{CAPACITY_FORMAT, CapacityError, Format};
 pub use function::{FunctionCapacity, Link};
 pub use rates::{Throughput, Utilisation, ratio};
 
 use crate::pressure::Load;
+use crate::seconds;
 
 /// A node's report of itself.
 ///
@@ -39,6 +42,12 @@ pub struct Capacity {
     pub throughput: Throughput,
     /// What is used of what there is.
     pub utilisation: Utilisation,
+    /// Work that it has taken on and not done yet: core time of its running and waiting calls.
+    #[serde(default, rename = "work_seconds", with = "seconds", skip_serializing_if = "Duration::is_zero")]
+    pub work: Duration,
+    /// What an hour of its cores costs.
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
+    pub price: Money,
 }
 
 /// Memory of a node, in bytes.

@@ -2,10 +2,10 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -20,6 +20,7 @@ use super::shelf::{Fate, Sandbox};
 use super::{Job, Pool, fault_of};
 use crate::BodyError;
 use crate::fault::Fault;
+use crate::invocation::Invocation;
 use crate::sandbox::SandboxState;
 
 /// Makes the sandbox and serves its jobs until it has had its time or fails.
@@ -44,14 +45,18 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
 
     let watch = Watch::new();
     let inside = AtomicUsize::new(0);
+    let guests = Guests::default();
     let result = {
         let serve = async |accessor: &Accessor<SandboxState>| {
-            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch, &inside).await
+            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch, &inside, &guests).await
         };
         let mut drive = pin!(store.run_concurrent(serve));
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
         poll_fn(|cx| {
-            if let Poll::Ready(result) = drive.as_mut().poll(cx) {
+            let before = Instant::now();
+            let polled = drive.as_mut().poll(cx);
+            guests.charge(before.elapsed());
+            if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
             // The guest waits, unless it was only interrupted to let others run.
@@ -100,6 +105,7 @@ async fn serve(
     jobs: &mut UnboundedReceiver<Job>,
     watch: &Watch,
     inside: &AtomicUsize,
+    guests: &Guests,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
     let handler = *service.wasi_http_handler().func_handle().func();
@@ -124,6 +130,7 @@ async fn serve(
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
                 watch.accept();
+                guests.enter(&job.invocation);
                 running.push(answer(accessor, service, job));
                 continue;
             }
@@ -139,6 +146,23 @@ async fn serve(
         }
     })
     .await
+}
+
+/// The invocations in a sandbox, among which the time is shared that its thread runs. One that has ended is forgotten.
+#[derive(Default)]
+struct Guests(Mutex<Vec<Weak<Invocation>>>);
+
+impl Guests {
+    fn enter(&self, invocation: &Arc<Invocation>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
+    }
+
+    fn charge(&self, took: Duration) {
+        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guests.retain(|guest| guest.strong_count() > 0);
+        let share = took / u32::try_from(guests.len().max(1)).unwrap_or(u32::MAX);
+        guests.iter().filter_map(Weak::upgrade).for_each(|guest| guest.note_guest(share));
+    }
 }
 
 /// How an invocation left the event loop.

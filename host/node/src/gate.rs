@@ -1,0 +1,236 @@
+//! Which calls run now: as many at once as there are cores, those with the earliest deadline first.
+//!
+//! Calls that take little of a core pass: to line them up would cost more than they do. For the others a queue is what keeps
+//! its promise: twice as many calls on a core take each twice as long, and none is finished sooner.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use spillway_placement::Time;
+use spillway_placement::admission::{Backlog, Turn};
+use spillway_types::Priority;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::estimates::Expected;
+
+/// Calls that are expected to take less of a core than this pass.
+const LIGHT: Duration = Duration::from_millis(2);
+/// So do those that wait for others most of their time, so many times as long as they work.
+const IDLE: u32 = 10;
+
+/// The queue of a node. Clones are one.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    started: Instant,
+    state: Mutex<State>,
+    /// Calls that wait, to be asked without the lock.
+    waiting: AtomicUsize,
+}
+
+struct State {
+    backlog: Backlog,
+    callers: BTreeMap<Turn, Caller>,
+}
+
+/// A call that waits.
+struct Caller {
+    /// Its function's own limit of calls at once.
+    permits: Arc<Semaphore>,
+    admitted: oneshot::Sender<Admitted>,
+}
+
+/// A call that may run, until this is dropped.
+pub(crate) struct Admitted {
+    permit: Option<OwnedSemaphorePermit>,
+    /// Its number in the backlog; calls that pass have none.
+    number: Option<u64>,
+    gate: Gate,
+}
+
+/// A call's place in the queue, given up when dropped.
+struct Waiting<'a> {
+    gate: &'a Gate,
+    turn: Turn,
+}
+
+impl Gate {
+    /// For so many cores.
+    pub(crate) fn new(cores: usize) -> Self {
+        let state = State { backlog: Backlog::new(cores.max(1)), callers: BTreeMap::new() };
+        let shared = Shared { started: Instant::now(), state: Mutex::new(state), waiting: AtomicUsize::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether a call passes of which this is expected. What was never seen does: the first calls of a function are how
+    /// one learns.
+    pub(crate) fn passes(expected: &Expected) -> bool {
+        let Some(work) = expected.work else { return true };
+        work < LIGHT || expected.run.is_some_and(|run| run.p50 > work * IDLE)
+    }
+
+    /// How long a call would wait that came now.
+    pub(crate) fn wait(&self, priority: Priority, deadline: Instant) -> Duration {
+        let (deadline, now) = (self.time(deadline), self.now());
+        self.with(|state| state.backlog.wait(priority, deadline, now))
+    }
+
+    /// Work that is not done yet.
+    pub(crate) fn work(&self) -> Duration {
+        let now = self.now();
+        self.with(|state| state.backlog.work(now))
+    }
+
+    /// A call that passes and has its function's permit.
+    pub(crate) fn pass(&self, permit: OwnedSemaphorePermit) -> Admitted {
+        Admitted { permit: Some(permit), number: None, gate: self.clone() }
+    }
+
+    /// Waits for a call's turn; `None` if it does not come before the deadline.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped leaves the queue.
+    pub(crate) async fn enter(
+        &self,
+        permits: &Arc<Semaphore>,
+        priority: Priority,
+        deadline: Instant,
+        work: Duration,
+    ) -> Option<Admitted> {
+        let (admitted, turn_came) = oneshot::channel();
+        let ends = self.time(deadline);
+        let turn = self.with(|state| {
+            let turn = state.backlog.add(priority, ends, work);
+            state.callers.insert(turn, Caller { permits: permits.clone(), admitted });
+            turn
+        });
+        self.shared.waiting.fetch_add(1, Relaxed);
+        let _waiting = Waiting { gate: self, turn };
+        self.start_next();
+        tokio::time::timeout_at(deadline.into(), turn_came).await.ok()?.ok()
+    }
+
+    /// Starts all calls that may start now.
+    fn start_next(&self) {
+        if self.shared.waiting.load(Relaxed) == 0 {
+            return;
+        }
+        let now = self.now();
+        // Given away outside the lock: a caller that has gone gives its place back on the spot.
+        let mut started = Vec::new();
+        self.with(|state| {
+            loop {
+                let next = state.backlog.next().find_map(|turn| {
+                    let permit = state.callers.get(&turn)?.permits.clone().try_acquire_owned().ok()?;
+                    Some((turn, permit))
+                });
+                let Some((turn, permit)) = next else { return };
+                let number = state.backlog.start(turn, now);
+                let Some(caller) = state.callers.remove(&turn) else { continue };
+                let admitted = Admitted { permit: Some(permit), number: Some(number), gate: self.clone() };
+                started.push((caller.admitted, admitted));
+            }
+        });
+        for (caller, admitted) in started {
+            let _ = caller.send(admitted);
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.shared.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> Time {
+        Time::from_start(self.shared.started.elapsed())
+    }
+
+    fn time(&self, at: Instant) -> Time {
+        Time::from_start(at.saturating_duration_since(self.shared.started))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.gate.shared.waiting.fetch_sub(1, Relaxed);
+        self.gate.with(|state| {
+            if state.callers.remove(&self.turn).is_some() {
+                state.backlog.remove(self.turn);
+            }
+        });
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.permit.take();
+        if let Some(number) = self.number {
+            self.gate.with(|state| state.backlog.end(number));
+        }
+        self.gate.start_next();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: Priority = Priority::USUAL;
+
+    fn soon(ms: u64) -> Instant {
+        Instant::now() + Duration::from_millis(ms)
+    }
+
+    #[tokio::test]
+    async fn calls_start_by_their_deadlines_as_places_become_free() {
+        let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
+        let work = Duration::from_millis(50);
+        let first = gate.enter(&permits, USUAL, soon(10_000), work).await.unwrap();
+        assert!(gate.wait(USUAL, soon(10_000)) > Duration::ZERO);
+        let order = Mutex::new(Vec::new());
+        let call = async |name: &'static str, deadline: Instant| {
+            let admitted = gate.enter(&permits, USUAL, deadline, work).await.unwrap();
+            order.lock().unwrap().push(name);
+            tokio::task::yield_now().await;
+            drop(admitted);
+        };
+        let (late, early) = (soon(9_000), soon(5_000));
+        let free = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        tokio::join!(call("late", late), call("early", early), free);
+        assert_eq!(*order.lock().unwrap(), ["early", "late"]);
+        assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_turn_does_not_come_or_whose_caller_goes_leaves_nothing_behind() {
+        let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
+        let work = Duration::from_millis(50);
+        let first = gate.enter(&permits, USUAL, soon(10_000), work).await.unwrap();
+        assert!(gate.enter(&permits, USUAL, soon(20), work).await.is_none());
+        let gone = tokio::time::timeout(Duration::from_millis(20), gate.enter(&permits, USUAL, soon(10_000), work));
+        assert!(gone.await.is_err());
+        drop(first);
+        assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
+        assert!(gate.enter(&permits, USUAL, soon(1000), work).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_function_at_its_own_limit_holds_no_other_up() {
+        let (gate, narrow, wide) = (Gate::new(2), Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(9)));
+        let work = Duration::from_millis(50);
+        let one = gate.enter(&narrow, USUAL, soon(10_000), work).await.unwrap();
+        let blocked = gate.enter(&narrow, USUAL, soon(5_000), work);
+        let mut blocked = std::pin::pin!(blocked);
+        assert!(tokio::time::timeout(Duration::from_millis(10), &mut blocked).await.is_err());
+        assert!(gate.enter(&wide, USUAL, soon(9_000), work).await.is_some());
+        drop(one);
+        assert!(blocked.await.is_some());
+    }
+}

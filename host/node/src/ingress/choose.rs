@@ -1,0 +1,129 @@
+//! Where a call of a function runs that this node serves: here, on a peer, or nowhere.
+//!
+//! A call that is expected to be made here, and whose function wants it near, stays without a look at others: that costs a
+//! lookup and a lock. Only a call that would be late is worth more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spillway_placement::Prediction;
+use spillway_placement::admission::{Decision, Demand, Offer, decide};
+use spillway_types::{NodeName, Prefer, Problem, ProblemType};
+
+use super::forward::Errand;
+use crate::cluster::Cluster;
+use crate::estimates::Expected;
+use crate::gate::Gate;
+use crate::node::Node;
+use crate::peers::Peer;
+use crate::revision::Revision;
+
+/// A choice, and what it rests on.
+pub(super) enum Choice {
+    Here,
+    /// To the first of these that takes it.
+    There(Vec<Arc<Peer>>),
+    Refuse(Problem),
+}
+
+impl Node {
+    /// Chooses for a call that came from a caller (`errand.journey` is none) or from a peer, which is run or refused.
+    pub(super) fn choose(
+        &self,
+        revision: &Revision,
+        errand: &Errand<'_>,
+        expected: &Expected,
+        body_bytes: u64,
+    ) -> Choice {
+        let placement = &revision.manifest.placement;
+        if Gate::passes(expected) {
+            return Choice::Here;
+        }
+        let patience = errand.deadline.saturating_duration_since(Instant::now());
+        let demand = Demand { patience, prefer: placement.prefer, max_cost: placement.max_cost };
+        let work = expected.work.unwrap_or_default();
+        let here = Offer {
+            way: Duration::ZERO,
+            wait: self.gate.wait(placement.priority, errand.deadline),
+            run: expected.run,
+            cost: self.config.price.of(work / cores()),
+        };
+        let stays = placement.prefer == Prefer::Near && here.finish_at_worst() <= patience;
+        if stays && placement.max_cost.is_none() {
+            return Choice::Here;
+        }
+        let cluster = self.cluster.as_ref().filter(|_| {
+            self.config.overflow && errand.journey.is_none() && revision.manifest.capabilities.keyvalue.is_empty()
+        });
+        let peers = cluster.map(|cluster| offers(cluster, errand, work, body_bytes)).unwrap_or_default();
+        let compared: Vec<Offer> = peers.iter().map(|(_, offer)| *offer).collect();
+        let decision = decide(&demand, Some(&here), &compared, rand::random());
+        let names: Vec<(NodeName, Offer)> = peers.iter().map(|(peer, offer)| (peer.name().clone(), *offer)).collect();
+        self.decisions.note(&revision.id, &demand, &here, &names, decision);
+        match decision {
+            Decision::Here => Choice::Here,
+            Decision::There(chosen) => {
+                // The chosen one first; should it refuse, whoever else makes it.
+                let mut order: Vec<usize> = (0..peers.len()).filter(|index| *index != chosen).collect();
+                order.retain(|index| compared[*index].finish_at_worst() <= patience);
+                order.sort_by_key(|index| compared[*index].finish());
+                order.insert(0, chosen);
+                Choice::There(order.into_iter().map(|index| peers[index].0.clone()).collect())
+            }
+            Decision::Refuse { retry_after } => Choice::Refuse(refusal(errand, patience, &here, &names, retry_after)),
+        }
+    }
+}
+
+/// How the peers that may take the call stand to it.
+fn offers(cluster: &Cluster, errand: &Errand<'_>, work: Duration, body_bytes: u64) -> Vec<(Arc<Peer>, Offer)> {
+    let (fit, _) = errand.peers(cluster, body_bytes);
+    let offers = fit.into_iter().filter_map(|peer| {
+        let said = peer.said();
+        let capacity = said.capacity.clone()?;
+        let seen = capacity.function(errand.id)?.service_times.predict(body_bytes);
+        let rtt = cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed).unwrap_or_default();
+        let bandwidth = said.bandwidth_bytes_per_second.filter(|bandwidth| *bandwidth > 0.0);
+        let body = bandwidth.and_then(|bandwidth| Duration::try_from_secs_f64(body_bytes as f64 / bandwidth).ok());
+        let wait = peer.load(|load, now| {
+            load.breaker.allows(now).then(|| (load.wait(capacity.cores, now), load.correction().max(1.0)))
+        });
+        let (wait, correction) = wait?;
+        let run = seen.map(|seen| Prediction {
+            p50: seen.p50.mul_f64(correction),
+            p95: seen.p95.mul_f64(correction),
+            ..seen
+        });
+        let cost = capacity.price.of(work / capacity.cores.max(1));
+        Some((peer, Offer { way: rtt + body.unwrap_or_default(), wait, run, cost }))
+    });
+    offers.collect()
+}
+
+/// Tells the caller when it would be worth another try.
+fn refusal(
+    errand: &Errand<'_>,
+    patience: Duration,
+    here: &Offer,
+    there: &[(NodeName, Offer)],
+    retry_after: Duration,
+) -> Problem {
+    let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
+    let mut where_when = format!("here in {}", seconds(here.finish_at_worst()));
+    for (name, offer) in there {
+        where_when += &format!(", on {name} in {}", seconds(offer.finish_at_worst()));
+    }
+    let retry_after_seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+    let detail = format!(
+        "a call of {} would be finished {where_when}, and its deadline is in {}; try again in {retry_after_seconds} s",
+        errand.id,
+        seconds(patience)
+    );
+    let mut problem = Problem::new(ProblemType::Overloaded, detail);
+    problem.retry_after_seconds = Some(retry_after_seconds);
+    problem
+}
+
+fn cores() -> u32 {
+    u32::try_from(crate::capacity::cores()).unwrap_or(1).max(1)
+}
