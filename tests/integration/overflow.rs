@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use reqwest::Method;
-use spillway_tests::{Answer, Cluster, Node, Quota, bundle, bundle_file, manifest_of, wait_until, with_manifest};
+use spillway_tests::{Answer, Cluster, Node, Quota, bundle, manifest_of, wait_until, with_manifest, workspace};
 use spillway_types::{Manifest, ProblemType, Residency};
 
 use crate::clusters::SPREAD_MAX;
@@ -59,10 +59,11 @@ async fn pair(cluster: &Cluster, more: &[&str], change: impl FnOnce(&mut Manifes
     let mut manifest = manifest_of(&built);
     manifest.limits.queue = 1000;
     change(&mut manifest);
-    let file = bundle_file("sniff").with_file_name(format!("sniff-{:016x}.wasm", rand::random::<u64>()));
+    let file = cluster.path("sniff.wasm");
     std::fs::write(&file, with_manifest(&built, &manifest.to_bundle_toml())).expect("tests may write files");
-    let deployed = cluster.sign(&large, &["deploy", &file.display().to_string()]).await;
-    std::fs::remove_file(&file).expect("it is ours");
+    let model = workspace().join("target/models/magika/model.onnx");
+    let model = format!("magika={}", model.display());
+    let deployed = cluster.sign(&large, &["deploy", &file, "--model", &model]).await;
     assert_eq!(deployed.code, 0, "{deployed:#?}");
     for node in [&small, &large] {
         wait_until("it serves, and has learnt how long a call takes", SPREAD_MAX, async || {

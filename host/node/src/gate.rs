@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use spillway_placement::Time;
-use spillway_placement::admission::{Backlog, Turn};
+use spillway_placement::admission::{Backlog, Correction, Turn};
 use spillway_types::Priority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -19,6 +19,8 @@ use crate::estimates::Expected;
 const LIGHT: Duration = Duration::from_millis(2);
 /// So do those that wait for others most of their time, so many times as long as they work.
 const IDLE: u32 = 10;
+/// A call whose turn comes so late that this share of the time that it usually runs is not left has no hope.
+const HOPE: f64 = 0.8;
 
 /// The queue of a node. Clones are one.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ struct Shared {
 
 struct State {
     backlog: Backlog,
+    /// How much longer calls take here than is expected of them: what nobody counts takes time, too.
+    correction: Correction,
     callers: BTreeMap<Turn, Caller>,
 }
 
@@ -50,6 +54,8 @@ pub(crate) struct Admitted {
     permit: Option<OwnedSemaphorePermit>,
     /// Its number in the backlog; calls that pass have none.
     number: Option<u64>,
+    /// When it came, and after which time it was expected to be finished.
+    expected: Option<(Instant, Duration)>,
     gate: Gate,
 }
 
@@ -62,7 +68,8 @@ struct Waiting<'a> {
 impl Gate {
     /// For so many cores.
     pub(crate) fn new(cores: usize) -> Self {
-        let state = State { backlog: Backlog::new(cores.max(1)), callers: BTreeMap::new() };
+        let (backlog, correction) = (Backlog::new(cores.max(1)), Correction::default());
+        let state = State { backlog, correction, callers: BTreeMap::new() };
         let shared = Shared { started: Instant::now(), state: Mutex::new(state), waiting: AtomicUsize::new(0) };
         Self { shared: Arc::new(shared) }
     }
@@ -74,10 +81,10 @@ impl Gate {
         work < LIGHT || expected.run.is_some_and(|run| run.p50 > work * IDLE)
     }
 
-    /// How long a call would wait that came now.
-    pub(crate) fn wait(&self, priority: Priority, deadline: Instant) -> Duration {
+    /// How long a call would wait that came now, and how many times longer than that it takes by what was seen.
+    pub(crate) fn wait(&self, priority: Priority, deadline: Instant) -> (Duration, f64) {
         let (deadline, now) = (self.time(deadline), self.now());
-        self.with(|state| state.backlog.wait(priority, deadline, now))
+        self.with(|state| (state.backlog.wait(priority, deadline, now), state.correction.factor(now)))
     }
 
     /// Work that is not done yet.
@@ -88,10 +95,10 @@ impl Gate {
 
     /// A call that passes and has its function's permit.
     pub(crate) fn pass(&self, permit: OwnedSemaphorePermit) -> Admitted {
-        Admitted { permit: Some(permit), number: None, gate: self.clone() }
+        Admitted { permit: Some(permit), number: None, expected: None, gate: self.clone() }
     }
 
-    /// Waits for a call's turn; `None` if it does not come before the deadline.
+    /// Waits for a call's turn; `None` if it does not come, or comes too late: it would only keep others waiting.
     ///
     /// # Cancel safety
     /// A call that is dropped leaves the queue.
@@ -100,8 +107,12 @@ impl Gate {
         permits: &Arc<Semaphore>,
         priority: Priority,
         deadline: Instant,
-        work: Duration,
+        expected: &Expected,
     ) -> Option<Admitted> {
+        let came = Instant::now();
+        let work = expected.work.unwrap_or_default();
+        let run = expected.run.map(|run| run.p50).unwrap_or_default();
+        let (wait, _) = self.wait(priority, deadline);
         let (admitted, turn_came) = oneshot::channel();
         let ends = self.time(deadline);
         let turn = self.with(|state| {
@@ -112,7 +123,14 @@ impl Gate {
         self.shared.waiting.fetch_add(1, Relaxed);
         let _waiting = Waiting { gate: self, turn };
         self.start_next();
-        tokio::time::timeout_at(deadline.into(), turn_came).await.ok()?.ok()
+        let mut admitted = tokio::time::timeout_at(deadline.into(), turn_came).await.ok()?.ok()?;
+        admitted.expected = Some((came, wait + run));
+        if Instant::now() + run.mul_f64(HOPE) > deadline {
+            // What it has waited says how wrong the expectation was.
+            admitted.finished();
+            return None;
+        }
+        Some(admitted)
     }
 
     /// Starts all calls that may start now.
@@ -132,7 +150,8 @@ impl Gate {
                 let Some((turn, permit)) = next else { return };
                 let number = state.backlog.start(turn, now);
                 let Some(caller) = state.callers.remove(&turn) else { continue };
-                let admitted = Admitted { permit: Some(permit), number: Some(number), gate: self.clone() };
+                let number = Some(number);
+                let admitted = Admitted { permit: Some(permit), number, expected: None, gate: self.clone() };
                 started.push((caller.admitted, admitted));
             }
         });
@@ -151,6 +170,16 @@ impl Gate {
 
     fn time(&self, at: Instant) -> Time {
         Time::from_start(at.saturating_duration_since(self.shared.started))
+    }
+}
+
+impl Admitted {
+    /// The call is finished: how long it took says something of the next ones.
+    pub(crate) fn finished(&mut self) {
+        if let Some((came, expected)) = self.expected.take() {
+            let now = self.gate.now();
+            self.gate.with(|state| state.correction.learn(expected, came.elapsed(), now));
+        }
     }
 }
 
@@ -180,6 +209,7 @@ mod tests {
     use super::*;
 
     const USUAL: Priority = Priority::USUAL;
+    const WORK: Expected = Expected { run: None, work: Some(Duration::from_millis(50)) };
 
     fn soon(ms: u64) -> Instant {
         Instant::now() + Duration::from_millis(ms)
@@ -188,12 +218,11 @@ mod tests {
     #[tokio::test]
     async fn calls_start_by_their_deadlines_as_places_become_free() {
         let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
-        let work = Duration::from_millis(50);
-        let first = gate.enter(&permits, USUAL, soon(10_000), work).await.unwrap();
-        assert!(gate.wait(USUAL, soon(10_000)) > Duration::ZERO);
+        let first = gate.enter(&permits, USUAL, soon(10_000), &WORK).await.unwrap();
+        assert!(gate.wait(USUAL, soon(10_000)).0 > Duration::ZERO);
         let order = Mutex::new(Vec::new());
         let call = async |name: &'static str, deadline: Instant| {
-            let admitted = gate.enter(&permits, USUAL, deadline, work).await.unwrap();
+            let admitted = gate.enter(&permits, USUAL, deadline, &WORK).await.unwrap();
             order.lock().unwrap().push(name);
             tokio::task::yield_now().await;
             drop(admitted);
@@ -211,25 +240,23 @@ mod tests {
     #[tokio::test]
     async fn a_call_whose_turn_does_not_come_or_whose_caller_goes_leaves_nothing_behind() {
         let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
-        let work = Duration::from_millis(50);
-        let first = gate.enter(&permits, USUAL, soon(10_000), work).await.unwrap();
-        assert!(gate.enter(&permits, USUAL, soon(20), work).await.is_none());
-        let gone = tokio::time::timeout(Duration::from_millis(20), gate.enter(&permits, USUAL, soon(10_000), work));
+        let first = gate.enter(&permits, USUAL, soon(10_000), &WORK).await.unwrap();
+        assert!(gate.enter(&permits, USUAL, soon(20), &WORK).await.is_none());
+        let gone = tokio::time::timeout(Duration::from_millis(20), gate.enter(&permits, USUAL, soon(10_000), &WORK));
         assert!(gone.await.is_err());
         drop(first);
         assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
-        assert!(gate.enter(&permits, USUAL, soon(1000), work).await.is_some());
+        assert!(gate.enter(&permits, USUAL, soon(1000), &WORK).await.is_some());
     }
 
     #[tokio::test]
     async fn a_function_at_its_own_limit_holds_no_other_up() {
         let (gate, narrow, wide) = (Gate::new(2), Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(9)));
-        let work = Duration::from_millis(50);
-        let one = gate.enter(&narrow, USUAL, soon(10_000), work).await.unwrap();
-        let blocked = gate.enter(&narrow, USUAL, soon(5_000), work);
+        let one = gate.enter(&narrow, USUAL, soon(10_000), &WORK).await.unwrap();
+        let blocked = gate.enter(&narrow, USUAL, soon(5_000), &WORK);
         let mut blocked = std::pin::pin!(blocked);
         assert!(tokio::time::timeout(Duration::from_millis(10), &mut blocked).await.is_err());
-        assert!(gate.enter(&wide, USUAL, soon(9_000), work).await.is_some());
+        assert!(gate.enter(&wide, USUAL, soon(9_000), &WORK).await.is_some());
         drop(one);
         assert!(blocked.await.is_some());
     }

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     QueueFull,
     /// Its turn did not come before its deadline.
     Deadline,
+    /// Its turn came too late to be of use, against what was expected.
+    Overloaded,
 }
 
 impl Revision {
@@ -59,8 +61,8 @@ impl Revision {
         let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
         if !passes {
             let priority = self.manifest.placement.priority;
-            let entered = gate.enter(&self.running, priority, deadline, expected.work.unwrap_or_default()).await;
-            return entered.ok_or(Refusal::Deadline);
+            let entered = gate.enter(&self.running, priority, deadline, expected).await;
+            return entered.ok_or(Refusal::Overloaded);
         }
         match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
             Ok(permit) => Ok(gate.pass(permit.expect("the semaphore is never closed"))),

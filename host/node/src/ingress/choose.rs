@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spillway_placement::Prediction;
-use spillway_placement::admission::{Decision, Demand, Offer, decide};
+use spillway_placement::admission::{Decision, Demand, Offer, decide, has_room};
 use spillway_types::{NodeName, Prefer, Problem, ProblemType};
 
 use super::forward::Errand;
@@ -42,14 +42,14 @@ impl Node {
         let patience = errand.deadline.saturating_duration_since(Instant::now());
         let demand = Demand { patience, prefer: placement.prefer, max_cost: placement.max_cost };
         let work = expected.work.unwrap_or_default();
+        let (wait, correction) = self.gate.wait(placement.priority, errand.deadline);
         let here = Offer {
             way: Duration::ZERO,
-            wait: self.gate.wait(placement.priority, errand.deadline),
-            run: expected.run,
+            wait: wait.mul_f64(correction),
+            run: expected.run.map(|run| slower(run, correction)),
             cost: self.config.price.of(work / cores()),
         };
-        let stays = placement.prefer == Prefer::Near && here.finish_at_worst() <= patience;
-        if stays && placement.max_cost.is_none() {
+        if placement.prefer == Prefer::Near && has_room(&demand, &here) {
             return Choice::Here;
         }
         let cluster = self.cluster.as_ref().filter(|_| {
@@ -85,19 +85,19 @@ fn offers(cluster: &Cluster, errand: &Errand<'_>, work: Duration, body_bytes: u6
         let rtt = cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed).unwrap_or_default();
         let bandwidth = said.bandwidth_bytes_per_second.filter(|bandwidth| *bandwidth > 0.0);
         let body = bandwidth.and_then(|bandwidth| Duration::try_from_secs_f64(body_bytes as f64 / bandwidth).ok());
-        let wait = peer.load(|load, now| {
-            load.breaker.allows(now).then(|| (load.wait(capacity.cores, now), load.correction().max(1.0)))
-        });
+        let wait = peer
+            .load(|load, now| load.breaker.allows(now).then(|| (load.wait(capacity.cores, now), load.correction(now))));
         let (wait, correction) = wait?;
-        let run = seen.map(|seen| Prediction {
-            p50: seen.p50.mul_f64(correction),
-            p95: seen.p95.mul_f64(correction),
-            ..seen
-        });
+        let run = seen.map(|seen| slower(seen, correction));
         let cost = capacity.price.of(work / capacity.cores.max(1));
         Some((peer, Offer { way: rtt + body.unwrap_or_default(), wait, run, cost }))
     });
     offers.collect()
+}
+
+/// What was expected, so many times as long.
+fn slower(run: Prediction, factor: f64) -> Prediction {
+    Prediction { p50: run.p50.mul_f64(factor), p95: run.p95.mul_f64(factor), ..run }
 }
 
 /// Tells the caller when it would be worth another try.

@@ -179,7 +179,7 @@ impl Errand<'_> {
             capacity.function(self.id)?.service_times.predict(body_bytes).map(|prediction| prediction.p50)
         });
         let cores = capacity.map_or(1, |capacity| capacity.cores);
-        let wait = peer.load(|load, now| load.wait(cores, now).div_f64(load.correction().max(1.0)));
+        let wait = peer.load(|load, now| load.wait(cores, now).div_f64(load.correction(now)));
         let rtt = cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed).unwrap_or_default();
         run.unwrap_or(self.work) + wait + rtt
     }

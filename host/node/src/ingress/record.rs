@@ -96,6 +96,9 @@ impl Record {
         self.metrics.record(outcome, took, self.queued, &timing);
         self.metrics.moved(self.passage.as_ref().map_or(0, |passage| passage.bytes()), self.answered_bytes);
         if self.here && outcome == Outcome::Answered {
+            if let Some(admitted) = &mut self.admitted {
+                admitted.finished();
+            }
             self.metrics.estimates.note(self.body_bytes, took.saturating_sub(self.queued), timing.work());
         }
         let level = match outcome {

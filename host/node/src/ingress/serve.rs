@@ -204,6 +204,10 @@ impl Node {
                     format!("{waiting} calls of {} are waiting already; try again later", revision.id),
                 )
             }
+            Refusal::Overloaded => {
+                let id = &revision.id;
+                refuse(ProblemType::Overloaded, format!("calls before this one of {id} took longer than expected, and it would have been finished after its deadline; try again later"))
+            }
             Refusal::Deadline => Box::new((
                 Problem::new(
                     ProblemType::Deadline,

@@ -6,6 +6,9 @@ use spillway_types::{Money, Prefer};
 
 use crate::Prediction;
 
+/// How much of a call's time may be used up by what is expected: nobody expects exactly.
+const TIME_USED: f64 = 0.9;
+
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
@@ -60,7 +63,7 @@ impl Offer {
     }
 
     fn makes(&self, demand: &Demand) -> bool {
-        self.finish_at_worst() <= demand.patience && self.is_affordable(demand)
+        self.finish_at_worst() <= demand.patience.mul_f64(TIME_USED) && self.is_affordable(demand)
     }
 
     fn is_affordable(&self, demand: &Demand) -> bool {
@@ -82,10 +85,8 @@ pub fn decide(demand: &Demand, here: Option<&Offer>, peers: &[Offer], random: u6
         offers.iter().min_by_key(|(_, offer)| offer.finish()).map(|(decision, _)| *decision)
     };
     let chosen = match demand.prefer {
-        Prefer::Near => {
-            let stay = making.iter().find(|(decision, _)| *decision == Decision::Here);
-            stay.map(|(decision, _)| *decision).or_else(|| soonest(&making))
-        }
+        Prefer::Near if here.is_some_and(|here| has_room(demand, here)) => Some(Decision::Here),
+        Prefer::Near => soonest(&making),
         Prefer::Fast => soonest(&making),
         Prefer::Cheap => {
             let cheapest = making.iter().min_by(|(_, one), (_, other)| {
@@ -97,9 +98,16 @@ pub fn decide(demand: &Demand, here: Option<&Offer>, peers: &[Offer], random: u6
     let idle_here = here.filter(|here| here.wait.is_zero() && here.is_affordable(demand));
     chosen.or(idle_here.map(|_| Decision::Here)).unwrap_or_else(|| {
         let late = all.filter(|(_, offer)| offer.is_affordable(demand));
-        let over = late.map(|(_, offer)| offer.finish_at_worst().saturating_sub(demand.patience)).min();
+        let latest = demand.patience.mul_f64(TIME_USED);
+        let over = late.map(|(_, offer)| offer.finish_at_worst().saturating_sub(latest)).min();
         Decision::Refuse { retry_after: over.unwrap_or_default() }
     })
+}
+
+/// Whether a call that wants to stay does so without a look at others: it is finished in half of its time. A node that
+/// filled its queue up to the deadline would make everybody wait for as long as they can, and be wrong half of the time.
+pub fn has_room(demand: &Demand, here: &Offer) -> bool {
+    here.finish_at_worst() <= demand.patience / 2 && here.is_affordable(demand)
 }
 
 /// Two different numbers below `count`, or as many as there are.
@@ -137,8 +145,13 @@ mod tests {
     #[test]
     fn a_call_stays_while_it_is_made_here_and_goes_when_it_is_not() {
         let far = offer(20, 0, 50);
-        assert_eq!(decide(&within(200), Some(&offer(0, 100, 100)), &[far], 0), Decision::Here);
-        assert_eq!(decide(&within(200), Some(&offer(0, 101, 100)), &[far], 0), Decision::There(0));
+        assert_eq!(decide(&within(400), Some(&offer(0, 100, 100)), &[far], 0), Decision::Here, "in half of its time");
+        assert_eq!(decide(&within(400), Some(&offer(0, 101, 100)), &[far], 0), Decision::There(0), "sooner there");
+        assert_eq!(decide(&within(400), Some(&offer(0, 101, 100)), &[offer(200, 0, 50)], 0), Decision::Here);
+        assert_eq!(
+            decide(&within(220), Some(&offer(0, 100, 100)), &[offer(200, 0, 50)], 0),
+            Decision::Refuse { retry_after: ms(2) }
+        );
         let fast = Demand { prefer: Prefer::Fast, ..within(200) };
         assert_eq!(decide(&fast, Some(&offer(0, 0, 100)), &[far], 0), Decision::There(0));
         assert_eq!(decide(&fast, Some(&offer(0, 0, 60)), &[far], 0), Decision::Here);
@@ -147,7 +160,7 @@ mod tests {
     #[test]
     fn a_call_that_nobody_makes_is_refused_until_somebody_will() {
         let refused = decide(&within(200), Some(&offer(0, 500, 100)), &[offer(20, 300, 50)], 0);
-        assert_eq!(refused, Decision::Refuse { retry_after: ms(170) });
+        assert_eq!(refused, Decision::Refuse { retry_after: ms(190) });
         assert_eq!(decide(&within(200), None, &[], 0), Decision::Refuse { retry_after: ms(0) });
     }
 

@@ -3,15 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Breaker;
+use super::{Breaker, Correction};
 use crate::Time;
-
-/// How much one answer moves what is believed of a peer's word.
-const LEARNING_RATE: f64 = 0.2;
-/// A peer is never believed to be more than so many times slower than it says.
-const CORRECTION_MAX: f64 = 100.0;
-/// Below this a difference between what was expected and what was seen is noise of the clock and the way.
-const NOISE: Duration = Duration::from_millis(2);
 
 /// What is known of the work that a peer has: its own word, the calls that were sent there since, and how far its word was
 /// from what was seen. A peer that calls itself idle and is not, or that lies, is found out by its answers.
@@ -23,8 +16,7 @@ pub struct PeerLoad {
     /// Calls that have no answer yet: when they were sent, and their work.
     outstanding: BTreeMap<u64, (Time, Duration)>,
     number: u64,
-    /// Seen over expected, smoothed.
-    correction: f64,
+    correction: Correction,
     /// Whether anything is sent at all.
     pub breaker: Breaker,
 }
@@ -44,7 +36,7 @@ impl Default for PeerLoad {
             said_at: Time::START,
             outstanding: BTreeMap::new(),
             number: 0,
-            correction: 1.0,
+            correction: Correction::default(),
             breaker: Breaker::default(),
         }
     }
@@ -66,12 +58,12 @@ impl PeerLoad {
         // As many calls as there are cores wait for nobody.
         let running = u32::try_from(self.outstanding.len()).unwrap_or(u32::MAX);
         let behind = if running < cores && left.is_zero() { Duration::ZERO } else { on_top };
-        ((left + behind) / cores).mul_f64(self.correction.max(1.0))
+        ((left + behind) / cores).mul_f64(self.correction.factor(now))
     }
 
     /// What is believed of its word: 1 is all of it, 2 that everything takes twice as long.
-    pub fn correction(&self) -> f64 {
-        self.correction
+    pub fn correction(&self, now: Time) -> f64 {
+        self.correction.factor(now)
     }
 
     /// A call of `work` is sent, which is expected to be answered after `expected`.
@@ -89,9 +81,7 @@ impl PeerLoad {
         if !ran {
             return;
         }
-        let took = now.since(errand.sent);
-        let ratio = (took + NOISE).as_secs_f64() / (errand.expected + NOISE).as_secs_f64();
-        self.correction = (self.correction * (1.0 - LEARNING_RATE) + ratio * LEARNING_RATE).clamp(0.1, CORRECTION_MAX);
+        self.correction.learn(errand.expected, now.since(errand.sent), now);
     }
 
     /// There was no answer.
@@ -143,16 +133,17 @@ mod tests {
             let errand = load.sent(ms(50), ms(100), now);
             load.answered(errand, true, now + ms(1000));
         }
-        assert!((9.0..10.0).contains(&load.correction()), "{}", load.correction());
-        load.said(ms(100), at(30_000));
-        assert!(load.wait(1, at(30_000)) > ms(900));
+        let correction = load.correction(at(20_000));
+        assert!((4.0..10.0).contains(&correction), "{correction}");
+        load.said(ms(100), at(20_000));
+        assert!(load.wait(1, at(20_000)) > ms(400));
         // And it recovers.
         for round in 0..40 {
             let now = at(40_000 + 1000 * round);
             let errand = load.sent(ms(50), ms(100), now);
             load.answered(errand, true, now + ms(100));
         }
-        assert!(load.correction() < 1.1, "{}", load.correction());
+        assert!(load.correction(at(80_000)) < 1.1);
     }
 
     #[test]
@@ -162,7 +153,7 @@ mod tests {
         load.answered(refused, false, at(1));
         let abandoned = load.sent(ms(50), ms(100), at(0));
         load.abandoned(abandoned);
-        assert!((load.correction() - 1.0).abs() < 1e-9);
+        assert!((load.correction(at(1)) - 1.0).abs() < 1e-9);
         for _ in 0..3 {
             let lost = load.sent(ms(50), ms(100), at(0));
             load.failed(lost, at(5));
