@@ -93,16 +93,15 @@ async fn a_crowd_is_shared_with_a_node_that_has_room_and_who_is_refused_is_refus
     let (small, _large, _quota) = pair(&cluster, &[], |_| {}).await;
     let fared = crowd(&small).await;
     assert!(fared.here > 0 && fared.there > 0, "{fared:?}");
-    assert!(fared.late * 10 <= CROWD, "{} of {CROWD} were late", fared.late);
     for answer in &fared.refused {
-        answer.clone().problem(ProblemType::Overloaded, &["try again in", "its deadline is in"]);
+        answer.clone().problem(ProblemType::Overloaded, &["deadline", "try again"]);
         assert!(
             answer.header("retry-after").is_some_and(|after| after.parse::<u64>().is_ok_and(|seconds| seconds >= 1))
         );
     }
     let explained = small.cli(&["placement", "sniff"]).await;
     assert_eq!(explained.code, 0, "{explained:#?}");
-    assert!(explained.stdout.contains("sent to large") && explained.stdout.contains("here "), "{explained:#?}");
+    assert!(explained.stdout.contains("; here ") && explained.stdout.contains("; large "), "{explained:#?}");
     let sent = small.metrics().await.sum("spillway_sent_requests_total", &[("function", "sniff"), ("node", "large")]);
     assert!(sent.is_some_and(|sent| sent >= fared.there as f64), "{sent:?} for {}", fared.there);
 }
@@ -149,4 +148,33 @@ async fn a_node_that_dies_with_calls_in_flight_fails_none_that_may_run_twice() {
         (answer.status, answer.header("spillway-node")) == (200, None)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_way_that_falls_silent_every_call_ends_by_its_deadline_and_later_ones_stay() {
+    let cluster = Cluster::over_network(3).await;
+    let (small, _large, _quota) = pair(&cluster, &[], |_| {}).await;
+    let started = Instant::now();
+    let calls = async {
+        let fared = crowd(&small).await;
+        (fared, started.elapsed())
+    };
+    let silence = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        cluster.network().cut_off(&["large"]);
+    };
+    let ((fared, took), ()) = tokio::join!(calls, silence);
+    // Nobody waits for a connection that says nothing: the deadline ends each call, and a busy machine may be late itself.
+    assert!(took < PATIENCE + Duration::from_secs(5), "{took:?}: {fared:?}");
+    assert_eq!(fared.here + fared.there + fared.refused.len() + fared.late, CROWD);
+    wait_until("calls stay where they came", SPREAD_MAX, async || {
+        let answer = Node::send(call(&small)).await;
+        (answer.status, answer.header("spillway-node")) == (200, None)
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(Node::send(call(&small)).await.status, 200);
+    }
+    cluster.network().mend();
+    cluster.settled(&[&small]).await;
 }

@@ -29,6 +29,9 @@ pub(crate) struct Overflow {
 /// What the edge node and the cloud node get of a core. The callers need the rest.
 const EDGE_CORES: f64 = 0.3;
 const CLOUD_CORES: f64 = 0.9;
+const SMALL_AND_LARGE: [f64; 2] = [EDGE_CORES, CLOUD_CORES];
+/// Shares that hold nobody up: where single calls are timed, a quota would be what is measured.
+const UNBOUNDED: [f64; 2] = [8.0, 8.0];
 /// How long callers wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// Load, in times of what the edge can do.
@@ -139,10 +142,10 @@ async fn warm(node: &Node) -> anyhow::Result<()> {
 }
 
 /// An edge node and a cloud node that serve `sniff`.
-async fn pair(more: &[&str]) -> anyhow::Result<(Cluster, [(Node, Quota); 2])> {
+async fn pair(more: &[&str], [edge, cloud]: [f64; 2]) -> anyhow::Result<(Cluster, [(Node, Quota); 2])> {
     let cluster = Cluster::start().await;
-    let edge = node(&cluster, "edge", "edge", EDGE_CORES, more).await?;
-    let cloud = node(&cluster, "cloud", "cloud", CLOUD_CORES, &[]).await?;
+    let edge = node(&cluster, "edge", "edge", edge, more).await?;
+    let cloud = node(&cluster, "cloud", "cloud", cloud, &[]).await?;
     cluster.settled(&[&edge.0, &cloud.0]).await;
     let file = bundle_file("sniff").display().to_string();
     cluster.sign(&cloud.0, &["deploy", &file, "--json"]).await.json();
@@ -154,7 +157,7 @@ async fn pair(more: &[&str]) -> anyhow::Result<(Cluster, [(Node, Quota); 2])> {
 
 /// Calls per second that the edge answers when it always has one to do.
 async fn capacity(seconds: u64) -> anyhow::Result<f64> {
-    let (_cluster, [(edge, _quota), _cloud]) = pair(&["--no-overflow"]).await?;
+    let (_cluster, [(edge, _quota), _cloud]) = pair(&["--no-overflow"], SMALL_AND_LARGE).await?;
     let (started, mut calls) = (Instant::now(), 0_u64);
     while started.elapsed() < Duration::from_secs(seconds) {
         edge.request(Method::POST, "/sniff").body(body()).send().await?.error_for_status()?;
@@ -165,7 +168,7 @@ async fn capacity(seconds: u64) -> anyhow::Result<f64> {
 
 /// Calls at an even rate, whoever answers. Gives the answers in time, and the share of late ones among those accepted.
 async fn loaded(more: &[&str], rate: f64, seconds: u64) -> anyhow::Result<(u64, f64)> {
-    let (_cluster, [(edge, _edge_quota), _cloud]) = pair(more).await?;
+    let (_cluster, [(edge, _edge_quota), _cloud]) = pair(more, SMALL_AND_LARGE).await?;
     let edge = Arc::new(edge);
     let tally = Arc::new(Tally::default());
     let every = Duration::from_secs_f64(1.0 / rate);
@@ -203,7 +206,7 @@ async fn loaded(more: &[&str], rate: f64, seconds: u64) -> anyhow::Result<(u64, 
 /// One call at a time that the edge gives away to the cloud, over the same call made of the cloud itself, in turn. The way
 /// between both is loopback and takes nothing to speak of.
 async fn overflow_added() -> anyhow::Result<f64> {
-    let (_cluster, [(edge, _edge_quota), (cloud, _cloud_quota)]) = pair(&[]).await?;
+    let (_cluster, [(edge, _edge_quota), (cloud, _cloud_quota)]) = pair(&[], UNBOUNDED).await?;
     edge.cli(&["drain", "edge", "--timeout", "0s"]).await;
     let (mut by_edge, mut direct) = (Vec::new(), Vec::new());
     for _ in 0..200 {
@@ -228,7 +231,7 @@ async fn lone_edge(capacity: f64) -> anyhow::Result<Vec<f64>> {
     let alone = Node::builder().under(&entrance.each_ref().map(String::as_str)).start().await;
     alone.cli(&["deploy", &bundle_file("sniff").display().to_string(), "--json"]).await.json();
     warm(&alone).await?;
-    let (_cluster, [(edge, _edge_quota), _cloud]) = pair(&[]).await?;
+    let (_cluster, [(edge, _edge_quota), _cloud]) = pair(&[], SMALL_AND_LARGE).await?;
     let mut ratios = Vec::new();
     for _ in 0..7 {
         let (lone, clustered) = (half_load(&alone, capacity).await?, half_load(&edge, capacity).await?);
