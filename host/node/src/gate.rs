@@ -14,6 +14,7 @@ use spillway_types::Priority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::estimates::Expected;
+use crate::revision::Refusal;
 
 /// Calls that are expected to take less of a core than this pass.
 const LIGHT: Duration = Duration::from_millis(2);
@@ -98,7 +99,10 @@ impl Gate {
         Admitted { permit: Some(permit), number: None, expected: None, gate: self.clone() }
     }
 
-    /// Waits for a call's turn; `None` if it does not come, or comes too late: it would only keep others waiting.
+    /// Waits for a call's turn.
+    ///
+    /// # Errors
+    /// It does not come before the deadline, or comes too late to be of use: the call would only keep others waiting.
     ///
     /// # Cancel safety
     /// A call that is dropped leaves the queue.
@@ -108,7 +112,7 @@ impl Gate {
         priority: Priority,
         deadline: Instant,
         expected: &Expected,
-    ) -> Option<Admitted> {
+    ) -> Result<Admitted, Refusal> {
         let came = Instant::now();
         let work = expected.work.unwrap_or_default();
         let run = expected.run.map(|run| run.p50).unwrap_or_default();
@@ -123,14 +127,15 @@ impl Gate {
         self.shared.waiting.fetch_add(1, Relaxed);
         let _waiting = Waiting { gate: self, turn };
         self.start_next();
-        let mut admitted = tokio::time::timeout_at(deadline.into(), turn_came).await.ok()?.ok()?;
+        let turn = tokio::time::timeout_at(deadline.into(), turn_came).await;
+        let mut admitted = turn.ok().and_then(Result::ok).ok_or(Refusal::Deadline)?;
         admitted.expected = Some((came, wait + run));
         if Instant::now() + run.mul_f64(HOPE) > deadline {
             // What it has waited says how wrong the expectation was.
             admitted.finished();
-            return None;
+            return Err(Refusal::Overloaded);
         }
-        Some(admitted)
+        Ok(admitted)
     }
 
     /// Starts all calls that may start now.
@@ -241,12 +246,12 @@ mod tests {
     async fn a_call_whose_turn_does_not_come_or_whose_caller_goes_leaves_nothing_behind() {
         let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
         let first = gate.enter(&permits, USUAL, soon(10_000), &WORK).await.unwrap();
-        assert!(gate.enter(&permits, USUAL, soon(20), &WORK).await.is_none());
+        assert_eq!(gate.enter(&permits, USUAL, soon(20), &WORK).await.err(), Some(Refusal::Deadline));
         let gone = tokio::time::timeout(Duration::from_millis(20), gate.enter(&permits, USUAL, soon(10_000), &WORK));
         assert!(gone.await.is_err());
         drop(first);
         assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
-        assert!(gate.enter(&permits, USUAL, soon(1000), &WORK).await.is_some());
+        assert!(gate.enter(&permits, USUAL, soon(1000), &WORK).await.is_ok());
     }
 
     #[tokio::test]
@@ -256,8 +261,8 @@ mod tests {
         let blocked = gate.enter(&narrow, USUAL, soon(5_000), &WORK);
         let mut blocked = std::pin::pin!(blocked);
         assert!(tokio::time::timeout(Duration::from_millis(10), &mut blocked).await.is_err());
-        assert!(gate.enter(&wide, USUAL, soon(9_000), &WORK).await.is_some());
+        assert!(gate.enter(&wide, USUAL, soon(9_000), &WORK).await.is_ok());
         drop(one);
-        assert!(blocked.await.is_some());
+        assert!(blocked.await.is_ok());
     }
 }

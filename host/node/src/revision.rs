@@ -61,8 +61,7 @@ impl Revision {
         let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
         if !passes {
             let priority = self.manifest.placement.priority;
-            let entered = gate.enter(&self.running, priority, deadline, expected).await;
-            return entered.ok_or(Refusal::Overloaded);
+            return gate.enter(&self.running, priority, deadline, expected).await;
         }
         match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
             Ok(permit) => Ok(gate.pass(permit.expect("the semaphore is never closed"))),

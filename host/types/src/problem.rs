@@ -1,5 +1,7 @@
 //! Problem details (RFC 9457): the one form in which a caller hears of a failure.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of problem, for programs to branch on. The `type` member is `urn:spillway:problem:` and the slug.
@@ -127,7 +129,7 @@ pub struct Problem {
     pub missing: Vec<crate::Digest>,
     /// When to try again, in seconds; `Retry-After` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_seconds: Option<u64>,
+    pub retry_after_seconds: Option<NonZeroU32>,
 }
 
 impl Problem {

@@ -14,7 +14,7 @@ Examples:
   cargo xtask bench models
   cargo xtask bench models --json --pairs 100
   cargo xtask bench cluster --json
-  cargo xtask bench overflow --json")]
+  cargo xtask bench overflow --json --seconds 8")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,

@@ -184,7 +184,8 @@ async fn loaded(more: &[&str], rate: f64, seconds: u64) -> anyhow::Result<(u64, 
             let status = answer.map_or(0, |answer| answer.status().as_u16());
             let count = match status {
                 200 if sent.elapsed() <= PATIENCE + Duration::from_millis(20) => &tally.good,
-                503 => &tally.refused,
+                // Who is told late might as well have been answered late.
+                503 if sent.elapsed() <= PATIENCE / 2 => &tally.refused,
                 _ => &tally.late,
             };
             count.fetch_add(1, Relaxed);

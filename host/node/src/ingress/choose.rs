@@ -3,6 +3,7 @@
 //! A call that is expected to be made here, and whose function wants it near, stays without a look at others: that costs a
 //! lookup and a lock. Only a call that would be late is worth more.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,7 @@ fn refusal(
     for (name, offer) in there {
         where_when += &format!(", on {name} in {}", seconds(offer.finish_at_worst()));
     }
-    let retry_after_seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+    let retry_after_seconds = NonZeroU32::new(retry_after.as_secs_f64().ceil() as u32).unwrap_or(NonZeroU32::MIN);
     let detail = format!(
         "a call of {} would be finished {where_when}, and its deadline is in {}; try again in {retry_after_seconds} s",
         errand.id,

@@ -7,6 +7,7 @@
 //! | the connection broke after the call had gone out | the same, where `effects` allow; else 504 `ambiguous` |
 //! | no peer is left | 503 `no-node`, `owner-unreachable`, or 403 `residency`, with what is against each |
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -123,7 +124,7 @@ impl Errand<'_> {
             _ => Payload::Once(Some(body.boxed_unsync())),
         };
         let mut troubles: Vec<String> = Vec::new();
-        let mut retry_after = u64::MAX;
+        let mut retry_after = None::<NonZeroU32>;
         for peer in peers {
             let Some(taken) = body.take() else { break };
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -144,8 +145,8 @@ impl Errand<'_> {
                 }
                 Ok(Ok(response)) if response.headers().contains_key(REFUSED) => {
                     let again = response.headers().get(header::RETRY_AFTER);
-                    let again = again.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-                    retry_after = retry_after.min(again.unwrap_or(1));
+                    let again = again.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(NonZeroU32::MIN);
+                    retry_after = Some(retry_after.map_or(again, |before| before.min(again)));
                     troubles.push(format!("{} has too much to do", peer.name()));
                 }
                 Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
@@ -167,7 +168,7 @@ impl Errand<'_> {
         }
         troubles.extend(left_out.iter().map(|(node, reason)| format!("{node} {reason}")));
         let mut failed = self.nobody(cluster, left_out, &troubles);
-        failed.problem.retry_after_seconds = Some(retry_after).filter(|seconds| *seconds < u64::MAX);
+        failed.problem.retry_after_seconds = retry_after;
         failed.unsent = body.take().map(|body| Request::from_parts(original, Limited::unsent(body)));
         Err(failed)
     }

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use spillway_runtime::{Body, InvocationId, Timing};
 use spillway_types::Problem;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Fields that belong to one connection and not to the message (RFC 9110, section 7.6.1).
@@ -33,7 +34,7 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
     if matches!(problem.status, 429 | 503) {
         // A queue drains or a sandbox is made within a second; a caller that waits less only finds the same again.
-        let seconds = problem.retry_after_seconds.unwrap_or(1).max(1);
+        let seconds = problem.retry_after_seconds.map_or(1, NonZeroU32::get);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response

@@ -44,18 +44,17 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
     let interrupted = state.interrupted.clone();
 
     let watch = Watch::new();
-    let inside = AtomicUsize::new(0);
-    let guests = Guests::default();
+    let inside = Inside::default();
     let result = {
         let serve = async |accessor: &Accessor<SandboxState>| {
-            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch, &inside, &guests).await
+            serve(accessor, &service, &pool, &sandbox, &mut jobs, &watch, &inside).await
         };
         let mut drive = pin!(store.run_concurrent(serve));
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
         poll_fn(|cx| {
             let before = Instant::now();
             let polled = drive.as_mut().poll(cx);
-            guests.charge(before.elapsed());
+            inside.charge(before.elapsed());
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
@@ -81,7 +80,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         Ok(()) => Fate::Retired,
         Err(error) => {
             let fault = fault_of(store.data(), &error);
-            let invocations = inside.load(Relaxed);
+            let invocations = inside.count.load(Relaxed);
             tracing::warn!(function = %pool.grants.function, invocations, %fault, "sandbox ended");
             Fate::Failed { fault, invocations }
         }
@@ -104,8 +103,7 @@ async fn serve(
     sandbox: &Arc<Sandbox>,
     jobs: &mut UnboundedReceiver<Job>,
     watch: &Watch,
-    inside: &AtomicUsize,
-    guests: &Guests,
+    inside: &Inside,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
     let handler = *service.wasi_http_handler().func_handle().func();
@@ -125,12 +123,12 @@ async fn serve(
             }
             // For the case that the guest fails before the next turn, when all have been let go already. Those that still
             // wait at the door are not in it.
-            inside.store(sandbox.taken().saturating_sub(jobs.len()), Relaxed);
+            inside.count.store(sandbox.taken().saturating_sub(jobs.len()), Relaxed);
             if accessor.poll_ready_for_concurrent_call(handler, cx).is_ready()
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
                 watch.accept();
-                guests.enter(&job.invocation);
+                inside.enter(&job.invocation);
                 running.push(answer(accessor, service, job));
                 continue;
             }
@@ -148,17 +146,22 @@ async fn serve(
     .await
 }
 
-/// The invocations in a sandbox, among which the time is shared that its thread runs. One that has ended is forgotten.
+/// The invocations in a sandbox, among which the time is shared that its thread runs.
 #[derive(Default)]
-struct Guests(Mutex<Vec<Weak<Invocation>>>);
+struct Inside {
+    /// How many there were at the last look.
+    count: AtomicUsize,
+    /// One that has ended is forgotten.
+    guests: Mutex<Vec<Weak<Invocation>>>,
+}
 
-impl Guests {
+impl Inside {
     fn enter(&self, invocation: &Arc<Invocation>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
     }
 
     fn charge(&self, took: Duration) {
-        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
         guests.retain(|guest| guest.strong_count() > 0);
         let share = took / u32::try_from(guests.len().max(1)).unwrap_or(u32::MAX);
         guests.iter().filter_map(Weak::upgrade).for_each(|guest| guest.note_guest(share));
