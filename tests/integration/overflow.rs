@@ -82,8 +82,11 @@ async fn pair(cluster: &Cluster, more: &[&str], change: impl FnOnce(&mut Manifes
         small.get("/functions").await[0]["nodes"].as_array().map_or(0, Vec::len) == 2
     })
     .await;
-    // The report that is a second old may be of the time before the calls above.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    wait_until("the small one knows what the large one has learnt", SPREAD_MAX, async || {
+        let times = small.get("/nodes").await[1]["capacity"]["functions"][0]["service_times"].clone();
+        times.as_array().is_some_and(|times| times.iter().any(|bucket| bucket["weight"].as_f64() > Some(15.0)))
+    })
+    .await;
     (small, large, quota)
 }
 

@@ -28,13 +28,15 @@ pub(super) enum Choice {
 }
 
 impl Node {
-    /// Chooses for a call that came from a caller (`errand.journey` is none) or from a peer, which is run or refused.
+    /// Chooses for a call that came from a caller (`errand.journey` is none) or from a peer, which is run or refused; so is
+    /// one that peers have refused, where `may_send` is false.
     pub(super) fn choose(
         &self,
         revision: &Revision,
         errand: &Errand<'_>,
         expected: &Expected,
         body_bytes: u64,
+        may_send: bool,
     ) -> Choice {
         let placement = &revision.manifest.placement;
         if Gate::passes(expected) {
@@ -54,19 +56,25 @@ impl Node {
             return Choice::Here;
         }
         let cluster = self.cluster.as_ref().filter(|_| {
-            self.config.overflow && errand.journey.is_none() && revision.manifest.capabilities.keyvalue.is_empty()
+            may_send
+                && self.config.overflow
+                && errand.journey.is_none()
+                && revision.manifest.capabilities.keyvalue.is_empty()
         });
         let peers = cluster.map(|cluster| offers(cluster, errand, work, body_bytes)).unwrap_or_default();
         let compared: Vec<Offer> = peers.iter().map(|(_, offer)| *offer).collect();
         let decision = decide(&demand, Some(&here), &compared, rand::random());
         let names: Vec<(NodeName, Offer)> = peers.iter().map(|(peer, offer)| (peer.name().clone(), *offer)).collect();
-        self.decisions.note(&revision.id, &demand, &here, &names, decision);
+        // What becomes of a call that others have refused belongs to the decision that sent it.
+        if may_send {
+            self.decisions.note(&revision.id, &demand, &here, &names, decision);
+        }
         match decision {
             Decision::Here => Choice::Here,
             Decision::There(chosen) => {
                 // The chosen one first; should it refuse, whoever else makes it.
                 let mut order: Vec<usize> = (0..peers.len()).filter(|index| *index != chosen).collect();
-                order.retain(|index| compared[*index].finish_at_worst() <= patience);
+                order.retain(|index| compared[*index].makes(&demand));
                 order.sort_by_key(|index| compared[*index].finish());
                 order.insert(0, chosen);
                 Choice::There(order.into_iter().map(|index| peers[index].0.clone()).collect())

@@ -140,7 +140,11 @@ impl Errand<'_> {
             }
             match sent {
                 Err(_) => return Err(self.late(Some(peer.name()))),
-                Ok(Ok(response)) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
+                // The status alone could be the function's own.
+                Ok(Ok(response))
+                    if response.status() == StatusCode::MISDIRECTED_REQUEST
+                        && response.headers().contains_key(REFUSED) =>
+                {
                     troubles.push(format!("{} does not serve it any more", peer.name()));
                 }
                 Ok(Ok(response)) if response.headers().contains_key(REFUSED) => {
@@ -276,7 +280,7 @@ impl<'a> Watched<'a> {
 
     fn answered(&mut self, response: &Response<Incoming>) {
         let headers = response.headers();
-        let refused = headers.contains_key(REFUSED) || response.status() == StatusCode::MISDIRECTED_REQUEST;
+        let refused = headers.contains_key(REFUSED);
         let work = headers.get(WORK).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_micros);
         let Some(errand) = self.errand.take() else { return };
         self.peer.load(|load, now| {

@@ -116,7 +116,7 @@ impl Node {
         let drains_to = self.cluster.as_ref().filter(|cluster| may_leave && cluster.orders().draining);
         let choice = match drains_to {
             Some(cluster) => Choice::There(errand.peers(cluster, body_bytes).0),
-            None => self.choose(&revision, &errand, &expected, body_bytes),
+            None => self.choose(&revision, &errand, &expected, body_bytes, true),
         };
         let mut refused = None;
         match (choice, &self.cluster) {
@@ -124,8 +124,16 @@ impl Node {
                 match self.send_on(cluster, &errand, &peers, &[], &invocation, request, arrived).await {
                     Ok(response) => return response,
                     Err(not_sent) => match not_sent.take_back() {
-                        // Where nobody else takes it, it runs here after all: late, perhaps, but nobody is earlier.
-                        Ok(unsent) => request = unsent,
+                        // Where nobody else takes it, it runs here after all, if it would be in time here.
+                        Ok(unsent) => {
+                            request = unsent;
+                            if drains_to.is_none()
+                                && let Choice::Refuse(problem) =
+                                    self.choose(&revision, &errand, &expected, body_bytes, false)
+                            {
+                                refused = Some(problem);
+                            }
+                        }
                         Err(not_sent) => return not_sent.refuse(),
                     },
                 }
@@ -156,6 +164,8 @@ impl Node {
                 let length = if is_head { Some(0) } else { announced };
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
+                // Only the node says that it has not run a call: who has sent it would run it again.
+                response.headers_mut().remove(REFUSED);
                 if wants_timing {
                     add_server_timing(response.headers_mut(), queued, &timing, took);
                 }

@@ -16,7 +16,7 @@ use spillway_types::{Digest, FunctionId, NodeIdentity, Problem, ProblemType};
 
 use super::wire::{
     BLOBS, BUNDLE, CAPACITY, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, Journey, NODE, ORDERS, ORIGIN, Order,
-    PAYLOAD, PAYLOAD_BYTES, READY, WORK,
+    PAYLOAD, PAYLOAD_BYTES, READY, REFUSED, WORK,
 };
 use crate::cluster::{Cluster, NodeRecord};
 use crate::deploy::{blocking, host_problem};
@@ -41,7 +41,13 @@ impl Node {
             Some(cluster) => self.answer_question(cluster, &sender, request).await,
             None => Err(Problem::new(ProblemType::NotFound, "this node is alone")),
         };
-        let mut response = answered.unwrap_or_else(|problem| problem_response(&problem));
+        let mut response = answered.unwrap_or_else(|problem| {
+            let mut response = problem_response(&problem);
+            if problem.status == ProblemType::NotHere.status() {
+                response.headers_mut().insert(REFUSED, HeaderValue::from_static("not-here"));
+            }
+            response
+        });
         if let Some(cluster) = &self.cluster
             && let Ok(name) = HeaderValue::from_str(cluster.identity().node.as_str())
         {

@@ -62,7 +62,8 @@ impl Offer {
         self.way.saturating_add(self.wait).saturating_add(self.run.map(time).unwrap_or_default())
     }
 
-    fn makes(&self, demand: &Demand) -> bool {
+    /// Whether the call would be finished in time, and for what it may cost.
+    pub fn makes(&self, demand: &Demand) -> bool {
         self.finish_at_worst() <= demand.patience.mul_f64(TIME_USED) && self.is_affordable(demand)
     }
 
