@@ -30,6 +30,7 @@
 mod bad_bundles;
 mod bad_manifests;
 mod bad_models;
+mod bills;
 mod blocking;
 mod bodies;
 mod body_limits;
@@ -55,6 +56,8 @@ mod operators;
 mod overflow;
 mod overload;
 mod partitions;
+mod residency;
+mod room;
 mod routes;
 mod samples;
 mod serving;

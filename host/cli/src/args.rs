@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
 use crate::command::{
-    build, ca, check_model, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement, rm, rollback,
-    up,
+    audit, build, ca, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement,
+    rm, rollback, up,
 };
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Models(models::Models),
     Nodes(nodes::Nodes),
     Placement(placement::Placement),
+    Cost(cost::Cost),
+    Audit(audit::Audit),
     Drain(drain::Drain),
     Cordon(drain::Cordon),
     Uncordon(drain::Uncordon),

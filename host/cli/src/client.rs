@@ -56,13 +56,24 @@ impl Client {
 
     /// A request to `/api/v1/` and the given path segments.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.authorized(self.http.request(method, self.url(segments)))
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("parse_node accepts http URLs only, which have paths")
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(segments);
-        self.authorized(self.http.request(method, url))
+        url
+    }
+
+    /// A question with a number in it.
+    pub(crate) fn ask(&self, segment: &str, (name, number): (&str, u64)) -> RequestBuilder {
+        let mut url = self.url(&[segment]);
+        url.query_pairs_mut().append_pair(name, &number.to_string());
+        self.authorized(self.http.get(url))
     }
 
     /// What the node says of itself.

@@ -1,49 +1,77 @@
-//! Whether files and database agree.
+//! Refusals that somebody may have to answer for.
 
-use std::collections::BTreeSet;
+use rusqlite::params;
+use spillway_types::{AuditKind, FunctionId};
 
-use rusqlite::Connection;
-use spillway_types::Digest;
-
-use crate::database::parsed;
+use crate::database::{from_sql, parsed, to_sql};
 use crate::fault::Fault;
 use crate::store::Store;
 
-/// Where files and database differ. In a sound store `missing` is empty at any moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Audit {
-    /// Blobs that a revision or an added model refers to and that have no file.
-    pub missing: Vec<Digest>,
-    /// Blobs that nothing refers to: uploaded for a deploy that has not committed, or left for garbage collection.
-    pub unreferenced: Vec<Digest>,
-    /// How many uploads are under way; none in a store that was just opened.
-    pub staged: usize,
+/// The newest that are kept.
+const KEPT: i64 = 10_000;
+
+/// One kind of refusal, of one function and one other node, so many times within a second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When the first was, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What was refused.
+    pub kind: AuditKind,
+    /// Whose call it was.
+    pub function: Option<FunctionId>,
+    /// The other node, if one had part in it.
+    pub peer: Option<String>,
+    /// The first invocation.
+    pub invocation: Option<String>,
+    /// How many there were.
+    pub count: u64,
+    /// Why, of the first.
+    pub detail: String,
 }
 
 impl Store {
-    /// Compares files and database. Blobs are not read; [`Digest::of_reader`] over [`crate::Blobs::open`] verifies one.
+    /// Adds records; the oldest go beyond ten thousand.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn audit(&self) -> Result<Audit, Fault> {
-        // As the writer, so that no commit and no garbage collection comes between the two lists.
+    /// The database failed; then nothing was added.
+    pub fn add_audit(&self, entries: &[AuditEntry]) -> Result<(), Fault> {
         self.shared.database.write(|transaction| {
-            let referenced = referenced(transaction)?;
-            let files: BTreeSet<Digest> = self.blobs().list()?.into_iter().map(|blob| blob.digest).collect();
-            Ok(Audit {
-                missing: referenced.difference(&files).copied().collect(),
-                unreferenced: files.difference(&referenced).copied().collect(),
-                staged: self.blobs().staged()?.len(),
-            })
+            let mut add = transaction.prepare_cached(
+                "INSERT INTO audit (time_ms, kind, function, peer, invocation, count, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for AuditEntry { time_ms, kind, function, peer, invocation, count, detail } in entries {
+                let function = function.as_ref().map(ToString::to_string);
+                add.execute(params![to_sql(*time_ms), kind.as_str(), function, peer, invocation, to_sql(*count), detail])?;
+            }
+            transaction.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1", [KEPT])?;
+            Ok(())
         })
     }
-}
 
-fn referenced(connection: &Connection) -> rusqlite::Result<BTreeSet<Digest>> {
-    connection
-        .prepare(
-            "SELECT bundle FROM revisions UNION SELECT digest FROM revision_models UNION SELECT digest FROM models",
-        )?
-        .query_map([], |row| parsed(row, 0))?
-        .collect()
+    /// The newest records, oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn audit(&self, newest: u32) -> Result<Vec<AuditEntry>, Fault> {
+        self.shared.database.read(|snapshot| {
+            let mut read = snapshot.prepare_cached(
+                "SELECT time_ms, kind, function, peer, invocation, count, detail FROM audit ORDER BY id DESC LIMIT ?1",
+            )?;
+            let entry = |row: &rusqlite::Row<'_>| {
+                let has_function = row.get_ref(2)? != rusqlite::types::ValueRef::Null;
+                Ok(AuditEntry {
+                    time_ms: from_sql(row.get(0)?),
+                    kind: parsed(row, 1)?,
+                    function: has_function.then(|| parsed(row, 2)).transpose()?,
+                    peer: row.get(3)?,
+                    invocation: row.get(4)?,
+                    count: from_sql(row.get(5)?),
+                    detail: row.get(6)?,
+                })
+            };
+            let mut entries = read.query_map([newest], entry)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            entries.reverse();
+            Ok(entries)
+        })
+    }
 }

@@ -30,7 +30,9 @@
 mod audit;
 mod blob_store;
 mod blobs;
+mod consistency;
 mod control;
+mod costs;
 mod database;
 mod fault;
 mod folder;
@@ -42,9 +44,10 @@ mod nats;
 mod store;
 mod trusted_keys;
 
-pub use audit::Audit;
+pub use audit::AuditEntry;
 pub use blob_store::{BlobContent, BlobStore, BlobStoreError, fetch_blob};
 pub use blobs::{Blob, BlobError, BlobWriter, Blobs};
+pub use consistency::Consistency;
 pub use control::{
     CONTROL_VALUE_BYTES_MAX, Clock, ControlError, ControlKey, ControlStore, Durability, EmbeddedControl, Entry,
     Expected, Followed, Lease, LeaseError, Listing, ParseControlKeyError, Version, follow,

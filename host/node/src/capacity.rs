@@ -9,7 +9,8 @@ use spillway_placement::capacity::{
 };
 use spillway_placement::memory::{parse_meminfo, parse_memory_limit, parse_resident_pages};
 use spillway_placement::pressure::{Load, parse_psi};
-use spillway_placement::{Capacity, Meter, Time};
+use spillway_placement::{Capacity, Meter, Tariff, Time};
+use spillway_types::Money;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
@@ -132,13 +133,19 @@ fn links(cluster: &Cluster) -> Vec<Link> {
     measured.collect()
 }
 
+/// What the node costs, as a whole and by its parts.
+pub(crate) fn tariff(hour: Money, transfer_gib: Money) -> Tariff {
+    let cores = u32::try_from(cores()).unwrap_or(u32::MAX);
+    Tariff { hour, transfer_gib, cores, memory_bytes: memory().map_or(0, |memory| memory.total_bytes) }
+}
+
 /// Cores that the process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Memory of the control group if it has a limit, else of the machine.
-fn memory() -> Option<Memory> {
+/// Memory of the control group if it has a limit, else of the machine; `None` where neither is known.
+pub(crate) fn memory() -> Option<Memory> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = parse_meminfo(&read("/proc/meminfo")?)?;
     let limit = read("/sys/fs/cgroup/memory.max")

@@ -23,6 +23,8 @@ pub(crate) struct Estimates {
 struct Seen {
     run: ServiceTimes,
     work: ServiceTimes,
+    /// Byte times second, smoothed.
+    memory: f64,
     count: u64,
     summed_up: Instant,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Summaries {
     pub(crate) run: ServiceTimeSummary,
     /// Time of a core.
     pub(crate) work: ServiceTimeSummary,
+    /// Memory over time, in byte times second.
+    memory: f64,
 }
 
 /// What a call is expected to take.
@@ -42,25 +46,29 @@ pub(crate) struct Expected {
     pub(crate) run: Option<Prediction>,
     /// Time of a core; as long as it runs, where that is not known.
     pub(crate) work: Option<Duration>,
+    /// Memory over time, in byte times second; bodies of all sizes together.
+    pub(crate) memory: f64,
 }
 
 impl Estimates {
     pub(crate) fn new(started: Instant) -> Self {
         let times = || ServiceTimes::new(HALF_LIFE);
-        let seen = Seen { run: times(), work: times(), count: 0, summed_up: started };
+        let seen = Seen { run: times(), work: times(), memory: 0.0, count: 0, summed_up: started };
         Self { started, seen: Mutex::new(seen), latest: ArcSwap::default() }
     }
 
     /// Notes a call that was answered.
-    pub(crate) fn note(&self, body_bytes: u64, run: Duration, work: Duration) {
+    pub(crate) fn note(&self, body_bytes: u64, run: Duration, work: Duration, memory: f64) {
         let now = Time::from_start(self.started.elapsed());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.run.record(body_bytes, run, now);
         seen.work.record(body_bytes, work, now);
         seen.count += 1;
+        // The mean at first, then what was lately.
+        seen.memory += (memory - seen.memory) / seen.count.min(FIRST) as f64;
         if seen.count <= FIRST || seen.summed_up.elapsed() >= FRESH {
             seen.summed_up = Instant::now();
-            let latest = Summaries { run: seen.run.summary(now), work: seen.work.summary(now) };
+            let latest = Summaries { run: seen.run.summary(now), work: seen.work.summary(now), memory: seen.memory };
             self.latest.store(Arc::new(latest));
         }
     }
@@ -74,6 +82,6 @@ impl Estimates {
         let latest = self.latest.load();
         let run = latest.run.predict(body_bytes);
         let work = latest.work.predict(body_bytes).map(|work| work.p50);
-        Expected { run, work: work.or_else(|| Some(run?.p50)) }
+        Expected { run, work: work.or_else(|| Some(run?.p50)), memory: latest.memory }
     }
 }

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     const USUAL: Priority = Priority::USUAL;
-    const WORK: Expected = Expected { run: None, work: Some(Duration::from_millis(50)) };
+    const WORK: Expected = Expected { run: None, work: Some(Duration::from_millis(50)), memory: 0.0 };
 
     fn soon(ms: u64) -> Instant {
         Instant::now() + Duration::from_millis(ms)

@@ -12,11 +12,14 @@
 //! | `revision` | a revision that serves, and who may run it |
 //! | `gate`, `estimates` | which calls run now, and what they are expected to take |
 //! | `decisions` | the last decisions on where calls ran |
+//! | `books`, `audit` | what calls cost and what was refused, kept on the disk |
 //! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
 
 mod api;
+mod audit;
+mod books;
 mod capacity;
 mod cluster;
 mod collect;

@@ -166,10 +166,16 @@ impl LogSink for RevisionLog {
                 outcome: None,
                 status: None,
                 seconds: None,
+                bill: None,
                 message: record.message.to_owned(),
             },
         );
     }
+}
+
+/// A time in milliseconds since 1970, as records write it.
+pub(crate) fn rfc3339(millis: u64) -> String {
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).to_string()
 }
 
 /// The time as records write it.
@@ -278,6 +284,7 @@ mod tests {
             outcome: None,
             status: None,
             seconds: None,
+            bill: None,
             message: message.to_owned(),
         }
     }

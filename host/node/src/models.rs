@@ -1,16 +1,15 @@
 //! The models of the node: what operators do with them, and how much memory they get.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use spillway_cluster::{ModelError, ModelRecord};
 use spillway_inference::{ModelSource, OpenError, TensorType, Unloaded};
-use spillway_placement::memory::{parse_meminfo, parse_memory_limit};
 use spillway_types::api::AddModel;
-use spillway_types::{Digest, Problem, ProblemType, Specialization};
+use spillway_types::{Digest, Manifest, Problem, ProblemType, Specialization, format_bytes};
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::memory;
 use crate::deploy::{blocking, host_problem, millis};
 use crate::node::Node;
 
@@ -38,16 +37,8 @@ pub(crate) async fn tend(node: Arc<Node>, stop: CancellationToken) {
 /// What models may occupy, in bytes: what was asked for, else half of the memory that this process may use. The other
 /// half is for sandboxes, tensors, and for what an engine needs beside a model while it loads or runs it.
 pub(crate) fn budget(given: Option<u64>) -> usize {
-    let bytes = given.or_else(|| Some(available_bytes()? / 2));
+    let bytes = given.or_else(|| Some(memory()?.total_bytes / 2));
     bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
-/// Physical memory (proc(5)), or what a container leaves of it (cgroup v2, `memory.max`); `None` where neither is known.
-fn available_bytes() -> Option<u64> {
-    let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-    let machine = parse_meminfo(&read("/proc/meminfo")).map(|memory| memory.total_bytes);
-    let limit = parse_memory_limit(&read("/sys/fs/cgroup/memory.max"));
-    machine.into_iter().chain(limit).min()
 }
 
 impl Node {
@@ -80,6 +71,40 @@ impl Node {
         blocking(add).await?.map_err(|error| model_problem(&error))?;
         tracing::info!(%digest, "model added");
         Ok((digest, specialization))
+    }
+
+    /// Whether a function's models fit into the memory for models together, as far as their sizes are known: in memory, as
+    /// a file here, or in memory of another node. A lone node lets them take turns instead.
+    ///
+    /// # Errors
+    /// How much they need.
+    pub(crate) fn check_models_fit(&self, manifest: &Manifest) -> Result<(), Problem> {
+        let budget = self.models.policy().memory_bytes as u64;
+        let loaded = self.models.loaded();
+        let peers = self.cluster.as_ref().map(|cluster| cluster.peers().all()).unwrap_or_default();
+        let mut distinct: Vec<ModelKey> =
+            manifest.models.values().filter_map(|grant| Some((grant.digest?, grant.specialization.clone()))).collect();
+        distinct.sort();
+        distinct.dedup();
+        let bytes = |(digest, specialization): &ModelKey| {
+            let here = loaded.iter().find(|model| model.digest == *digest && model.specialization == *specialization);
+            let file = || self.store.blobs().size(digest).ok();
+            let there = || {
+                let said = peers.iter().filter_map(|peer| peer.said().capacity);
+                said.filter_map(|capacity| Some(capacity.models.iter().find(|model| model.digest == *digest)?.bytes))
+                    .max()
+            };
+            here.map(|model| model.memory_bytes as u64).or_else(there).or_else(file).unwrap_or(0)
+        };
+        let needed = distinct.iter().map(bytes).sum::<u64>();
+        if needed <= budget {
+            return Ok(());
+        }
+        let (needed, budget) = (format_bytes(needed), format_bytes(budget));
+        let detail = format!(
+            "its models need {needed} of memory together, and those of this node may occupy {budget} in all; raise `--model-memory`, use smaller models, or add a node with more memory to the cluster"
+        );
+        Err(Problem::new(ProblemType::ModelsTooLarge, detail))
     }
 
     /// Takes back [`add_model`](Self::add_model), and frees the model's memory.
@@ -120,10 +145,10 @@ fn missing(digest: Digest) -> Problem {
 fn open_problem(error: &OpenError) -> Problem {
     match error {
         OpenError::Read { .. } | OpenError::Check { .. } | OpenError::Stopped => host_problem(error),
-        OpenError::WrongDigest { .. }
-        | OpenError::Load { .. }
-        | OpenError::EngineFailed { .. }
-        | OpenError::TooLarge { .. } => Problem::new(ProblemType::InvalidModel, error.to_string()),
+        OpenError::WrongDigest { .. } | OpenError::Load { .. } | OpenError::EngineFailed { .. } => {
+            Problem::new(ProblemType::InvalidModel, error.to_string())
+        }
+        OpenError::TooLarge { .. } => Problem::new(ProblemType::ModelsTooLarge, error.to_string()),
     }
 }
 
@@ -142,7 +167,7 @@ mod tests {
     #[test]
     fn the_budget_is_what_was_asked_for_or_half_of_what_there_is() {
         assert_eq!(budget(Some(5)), 5);
-        let half = available_bytes().expect("Linux tells") / 2;
+        let half = memory().expect("Linux tells").total_bytes / 2;
         assert_eq!(budget(None) as u64, half);
     }
 }

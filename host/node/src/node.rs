@@ -18,6 +18,7 @@ use spillway_types::{FunctionId, Money, Problem};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditLog;
 use crate::capacity::Measured;
 use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
 use crate::decisions::Decisions;
@@ -30,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::screening::ChildProcess;
-use crate::{api, capacity, collect, models};
+use crate::{api, books, capacity, collect, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
@@ -64,8 +65,10 @@ pub struct Config {
     pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
-    /// What an hour of its cores costs, all together.
+    /// What an hour of the node costs.
     pub price: Money,
+    /// What a GiB costs that it sends to other nodes.
+    pub transfer_price: Money,
     /// Whether calls that would be late here may be sent to other nodes.
     pub overflow: bool,
     /// The cluster to join; alone if not given.
@@ -112,6 +115,8 @@ pub(crate) struct Node {
     pub(crate) measured: Measured,
     /// Which calls run now.
     pub(crate) gate: Gate,
+    /// What was refused and is not written down yet.
+    pub(crate) audit: AuditLog,
     /// Where the last calls went, and why.
     pub(crate) decisions: Decisions,
     /// Told after each deployment, for the collector.
@@ -225,6 +230,7 @@ pub async fn run(
     node.ready.store(true, Relaxed);
     let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
+    let keeping = tokio::spawn(books::keep(node.clone(), stop_api.clone()));
     let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
     let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
@@ -241,6 +247,7 @@ pub async fn run(
     stop_api.cancel();
     api.await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
+    keeping.await.context("keeping the books failed")?;
     measuring.await.context("measuring failed")?;
     tending.await.context("unloading idle models failed")?;
     if let Some(tasks) = &mut clustered {
@@ -286,7 +293,7 @@ async fn open(
             store.trust_key(key, "", millis(SystemTime::now()))?;
         }
         let trusted = store.trusted_keys()?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(capacity::tariff(config.price, config.transfer_price));
         let logs = Logs::open(&config.data.join("logs"), metrics.log_records_lost.clone())
             .with_context(|| format!("logs cannot be kept in {}", config.data.join("logs").display()))?;
         Ok(Node {
@@ -301,6 +308,7 @@ async fn open(
             trusted: ArcSwap::from_pointee(trusted),
             measured: Measured::default(),
             gate: Gate::new(capacity::cores()),
+            audit: AuditLog::default(),
             decisions: Decisions::default(),
             deployed: Notify::new(),
             functions: RwLock::default(),

@@ -9,11 +9,13 @@
 //! | `meter` | rates from counters |
 //! | [`pressure`], [`memory`] | the texts of Linux that say how short of something a machine is |
 //! | [`liveness`] | which peers are alive |
+//! | `cost` | what a call costs |
 //! | [`admission`] | where a call runs: here, on a peer, or nowhere |
 //! | [`forward`] | which peers may take a call, and why the others may not |
 
 pub mod admission;
 pub mod capacity;
+mod cost;
 pub mod forward;
 pub mod liveness;
 pub mod memory;
@@ -24,6 +26,7 @@ mod service_time;
 mod time;
 
 pub use capacity::Capacity;
+pub use cost::Tariff;
 pub use liveness::Liveness;
 pub use meter::Meter;
 pub use service_time::{BucketSummary, Prediction, ServiceTimeSummary, ServiceTimes, SizeBucket};

@@ -120,6 +120,7 @@ async fn serve(
     state.attribution.set_sole(&invocation);
     state.activity.touch();
     let activity = state.activity.clone();
+    let held = state.held.clone();
     let patience = state.grants.limits.deadline;
 
     let (headers, mut headers_set) = oneshot::channel();
@@ -142,10 +143,16 @@ async fn serve(
     let result = {
         let guest = sandbox.proxy.wasi_http_incoming_handler().call_handle(&mut sandbox.store, request, outparam);
         let mut guest = pin!(guest);
+        let mut turn_ended = Instant::now();
         let mut guest = poll_fn(|cx| {
             let before = Instant::now();
+            // What it holds changes while it runs only, but for tensors that native code lets go.
+            invocation.note_memory(held.bytes(), before - turn_ended);
             let polled = guest.as_mut().poll(cx);
-            invocation.note_guest(before.elapsed());
+            turn_ended = Instant::now();
+            let took = turn_ended - before;
+            invocation.note_guest(took);
+            invocation.note_memory(held.bytes(), took);
             polled
         });
         let mut ended = pin!(async {

@@ -49,9 +49,11 @@ pub struct Invocation {
     guest_nanos: AtomicU64,
     infer_nanos: AtomicU64,
     kernel_queue_nanos: AtomicU64,
+    /// KiB times microsecond: 64 bits hold a terabyte for months.
+    memory: AtomicU64,
 }
 
-/// Where an invocation's time went.
+/// Where an invocation's time went, and what it held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
     /// Whether a sandbox was made for it.
@@ -64,6 +66,9 @@ pub struct Timing {
     pub infer: Duration,
     /// Waiting for a kernel thread.
     pub kernel_queue: Duration,
+    /// Linear memory and host tensors of its sandbox over time, in byte times second; what several calls in one sandbox
+    /// hold is shared among them.
+    pub memory_byte_seconds: f64,
 }
 
 impl Timing {
@@ -89,6 +94,7 @@ impl Invocation {
             guest_nanos: AtomicU64::new(0),
             infer_nanos: AtomicU64::new(0),
             kernel_queue_nanos: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +106,7 @@ impl Invocation {
             guest: Duration::from_nanos(self.guest_nanos.load(Relaxed)),
             infer: Duration::from_nanos(self.infer_nanos.load(Relaxed)),
             kernel_queue: Duration::from_nanos(self.kernel_queue_nanos.load(Relaxed)),
+            memory_byte_seconds: self.memory.load(Relaxed) as f64 * 1024.0 / 1e6,
         }
     }
 
@@ -110,6 +117,12 @@ impl Invocation {
 
     pub(crate) fn note_guest(&self, took: Duration) {
         self.guest_nanos.fetch_add(nanos(took), Relaxed);
+    }
+
+    /// So many bytes were held for so long.
+    pub(crate) fn note_memory(&self, bytes: u64, held: Duration) {
+        let product = u128::from(bytes >> 10).saturating_mul(held.as_nanos()) / 1000;
+        self.memory.fetch_add(u64::try_from(product).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(crate) fn note_inference(&self, queued: Duration, computed: Duration) {

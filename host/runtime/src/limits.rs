@@ -15,18 +15,38 @@ pub(crate) const HANDLES_MAX: usize = 10_000;
 /// that they deploy shows it (`foreign` in the integration tests).
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
+/// Linear memory and host tensors that one sandbox holds now, in bytes: what its invocations are billed for. Clones are
+/// one.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Arc<AtomicU64>);
+
+impl Held {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Relaxed);
+    }
+
+    fn sub(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
+
 /// Linear memory of one sandbox, all its memories together.
 pub(crate) struct MemoryLimiter {
     limit_bytes: u64,
     used_bytes: u64,
     /// The last growth refused: what it would have come to. Turns the trap that follows into "out of memory".
     pub(crate) refused_bytes: Option<u64>,
+    held: Held,
     total: Arc<FunctionUse>,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit_bytes: u64, total: Arc<FunctionUse>) -> Self {
-        Self { limit_bytes, used_bytes: 0, refused_bytes: None, total }
+    pub(crate) fn new(limit_bytes: u64, held: Held, total: Arc<FunctionUse>) -> Self {
+        Self { limit_bytes, used_bytes: 0, refused_bytes: None, held, total }
     }
 
     pub(crate) fn limit_bytes(&self) -> u64 {
@@ -47,6 +67,7 @@ impl ResourceLimiter for MemoryLimiter {
             return Ok(false);
         }
         self.used_bytes = wanted;
+        self.held.add(more);
         self.total.memory_bytes.fetch_add(more, Relaxed);
         Ok(true)
     }
@@ -69,12 +90,13 @@ pub(crate) struct TensorLedger(Arc<LedgerState>);
 struct LedgerState {
     limit_bytes: u64,
     used_bytes: AtomicU64,
+    held: Held,
     total: Arc<FunctionUse>,
 }
 
 impl TensorLedger {
-    pub(crate) fn new(limit_bytes: u64, total: Arc<FunctionUse>) -> Self {
-        Self(Arc::new(LedgerState { limit_bytes, used_bytes: AtomicU64::new(0), total }))
+    pub(crate) fn new(limit_bytes: u64, held: Held, total: Arc<FunctionUse>) -> Self {
+        Self(Arc::new(LedgerState { limit_bytes, used_bytes: AtomicU64::new(0), held, total }))
     }
 
     /// Charges `bytes` before they are allocated; the charge ends with what it returns.
@@ -83,6 +105,7 @@ impl TensorLedger {
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= state.limit_bytes);
         match state.used_bytes.fetch_update(Relaxed, Relaxed, fits) {
             Ok(_) => {
+                state.held.add(bytes);
                 state.total.tensor_bytes.fetch_add(bytes, Relaxed);
                 Ok(TensorCharge { ledger: self.clone(), bytes })
             }
@@ -103,6 +126,7 @@ pub(crate) struct TensorCharge {
 impl Drop for TensorCharge {
     fn drop(&mut self) {
         self.ledger.0.used_bytes.fetch_sub(self.bytes, Relaxed);
+        self.ledger.0.held.sub(self.bytes);
         self.ledger.0.total.tensor_bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
@@ -114,24 +138,27 @@ mod tests {
     #[test]
     fn a_ledger_refuses_past_its_limit_and_frees_on_drop() {
         let total = Arc::new(FunctionUse::default());
-        let ledger = TensorLedger::new(100, total.clone());
+        let held = Held::default();
+        let ledger = TensorLedger::new(100, held.clone(), total.clone());
         let first = ledger.charge(60).unwrap();
         assert!(ledger.charge(41).err().unwrap().contains("raise `tensors`"));
         assert!(ledger.charge(u64::MAX).is_err());
-        assert_eq!(total.tensor_bytes.load(Relaxed), 60);
+        assert_eq!((total.tensor_bytes.load(Relaxed), held.bytes()), (60, 60));
         drop(first);
-        assert_eq!(total.tensor_bytes.load(Relaxed), 0);
+        assert_eq!((total.tensor_bytes.load(Relaxed), held.bytes()), (0, 0));
         assert!(ledger.charge(100).is_ok());
     }
 
     #[test]
     fn the_memory_limit_counts_all_memories_of_a_sandbox_together() {
         let total = Arc::new(FunctionUse::default());
-        let mut limiter = MemoryLimiter::new(200, total.clone());
+        let held = Held::default();
+        let mut limiter = MemoryLimiter::new(200, held.clone(), total.clone());
         assert!(limiter.memory_growing(0, 120, None).unwrap());
         assert!(!limiter.memory_growing(0, 120, None).unwrap());
         assert_eq!(limiter.refused_bytes, Some(240));
         assert!(limiter.memory_growing(0, 80, None).unwrap());
+        assert_eq!(held.bytes(), 200);
         drop(limiter);
         assert_eq!(total.memory_bytes.load(Relaxed), 0);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spillway_inference::{Model, ModelSource, Models};
+use spillway_inference::{Model, ModelSource, Models, OpenError};
 use spillway_types::{Digest, FunctionId, Manifest, ModelName};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
@@ -114,6 +114,8 @@ pub enum PrepareError {
         digest: Digest,
         /// What the engine says.
         reason: String,
+        /// Whether it is larger than all models of the node may be.
+        is_too_large: bool,
     },
     /// A sandbox cannot be made.
     #[error("a sandbox cannot be made: {0}")]
@@ -212,6 +214,7 @@ impl Runtime {
                 name: name.clone(),
                 digest: source.digest,
                 reason: error.to_string(),
+                is_too_large: matches!(error, OpenError::TooLarge { .. }),
             })?;
             models.insert(name.as_str().to_owned(), model);
         }

@@ -15,7 +15,7 @@ use crate::activity::Activity;
 use crate::function::FunctionUse;
 use crate::host::{KeyValue, LogSink};
 use crate::invocation::Invocation;
-use crate::limits::{HANDLES_MAX, MemoryLimiter, TensorLedger};
+use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
 use crate::output::LineOutput;
 
 /// What one revision may do: shared by all its sandboxes.
@@ -40,6 +40,8 @@ pub(crate) struct SandboxState {
     pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryLimiter,
     pub(crate) tensors: TensorLedger,
+    /// What of both there is now.
+    pub(crate) held: Held,
     pub(crate) grants: Arc<Grants>,
     pub(crate) attribution: Attribution,
     pub(crate) activity: Activity,
@@ -63,13 +65,15 @@ impl SandboxState {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
+        let held = Held::default();
         let state = Self {
             wasi,
             http: WasiHttpCtx::new(),
             hooks: DenyOutbound,
             table,
-            memory: MemoryLimiter::new(grants.limits.memory_bytes, grants.total.clone()),
-            tensors: TensorLedger::new(grants.limits.tensor_bytes, grants.total.clone()),
+            memory: MemoryLimiter::new(grants.limits.memory_bytes, held.clone(), grants.total.clone()),
+            tensors: TensorLedger::new(grants.limits.tensor_bytes, held.clone(), grants.total.clone()),
+            held,
             grants: grants.clone(),
             attribution,
             activity: Activity::new(),

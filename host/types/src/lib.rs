@@ -11,9 +11,13 @@
 //! | `dtype`, [`operator`] | element types of tensors, and native operators as data |
 //! | `specialization` | how a model is fitted to one use |
 //! | `limits`, `outcome`, `problem` | what a call may use, how it ends, what its caller hears |
+//! | `audit` | what is remembered of refusals |
+//! | `bill`, `money` | what a call took and what that costs |
 //! | [`api`] | the JSON of the control API |
 
 pub mod api;
+mod audit;
+mod bill;
 mod bundle;
 mod digest;
 mod dtype;
@@ -29,6 +33,8 @@ mod route;
 mod specialization;
 mod statement;
 
+pub use audit::{AuditKind, ParseAuditKindError};
+pub use bill::Bill;
 pub use bundle::{Bundle, BundleError};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
 pub use dtype::DType;

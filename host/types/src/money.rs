@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Billionths of a unit of currency.
-const PARTS: u64 = 1_000_000_000;
-const DIGITS: usize = 9;
+/// What a unit of currency is divided into.
+const PARTS: u64 = 1_000_000_000_000;
+const DIGITS: usize = 12;
 
-/// An amount of money, exact to a billionth: a call of a millisecond costs so little.
+/// An amount of money, exact to a millionth of a millionth: a call of twenty microseconds costs so little. The largest is
+/// about 18 million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Money(u64);
@@ -26,10 +27,16 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// What `time` of a core costs at this price of an hour, rounded up.
+    /// What `time` costs at this price of an hour, rounded up.
     pub fn of(self, time: Duration) -> Self {
         const HOUR_NANOS: u128 = 3600 * 1_000_000_000;
-        let parts = (u128::from(self.0) * time.as_nanos()).div_ceil(HOUR_NANOS);
+        let parts = u128::from(self.0).saturating_mul(time.as_nanos()).div_ceil(HOUR_NANOS);
+        Self(u64::try_from(parts).unwrap_or(u64::MAX))
+    }
+
+    /// What so many bytes cost at this price of a GiB, rounded up.
+    pub fn of_bytes(self, bytes: u64) -> Self {
+        let parts = (u128::from(self.0) * u128::from(bytes)).div_ceil(1 << 30);
         Self(u64::try_from(parts).unwrap_or(u64::MAX))
     }
 
@@ -105,21 +112,23 @@ mod tests {
 
     #[test]
     fn amounts_read_what_they_write_and_nothing_else() {
-        for text in ["0", "1", "0.00002", "12.5", "0.000000001", "18446744073.709551615"] {
+        for text in ["0", "1", "0.00002", "12.5", "0.000000000001", "18446744.073709551615"] {
             assert_eq!(text.parse::<Money>().unwrap().to_string(), text);
         }
         assert_eq!("1.50".parse::<Money>().unwrap().to_string(), "1.5");
-        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e-3", "0.0000000001", "18446744074", "1,5", "a"] {
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e-3", "0.0000000000001", "18446745", "1,5", "a"] {
             assert!(bad.parse::<Money>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn time_of_a_core_has_its_price_rounded_up() {
+    fn time_and_bytes_have_their_price_rounded_up() {
         let price: Money = "0.036".parse().unwrap();
         assert_eq!(price.of(Duration::from_secs(3600)), price);
         assert_eq!(price.of(Duration::from_millis(100)).to_string(), "0.000001");
-        assert_eq!(price.of(Duration::from_nanos(1)).to_string(), "0.000000001");
+        assert_eq!(price.of(Duration::from_nanos(1)).to_string(), "0.000000000001");
+        assert_eq!(price.of_bytes(1 << 29).to_string(), "0.018");
+        assert_eq!(price.of_bytes(1).to_string(), "0.000000000034");
         assert!(Money::ZERO.of(Duration::MAX).is_zero());
         assert_eq!(Money(u64::MAX).of(Duration::MAX), Money(u64::MAX));
     }

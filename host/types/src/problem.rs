@@ -76,6 +76,8 @@ problems! {
     MissingModel, "missing-model", 424, "A model is missing";
     /// A model's file is not what the manifest says, or the engine cannot run it.
     InvalidModel, "invalid-model", 422, "A model cannot be used";
+    /// A function's models are larger than all models of the node may be.
+    ModelsTooLarge, "models-too-large", 422, "The models do not fit";
     /// A route belongs to another function.
     RouteTaken, "route-taken", 409, "The route is taken";
     /// A model that functions may open cannot be removed.

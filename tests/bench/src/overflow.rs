@@ -151,8 +151,17 @@ async fn pair(more: &[&str], [edge, cloud]: [f64; 2]) -> anyhow::Result<(Cluster
     cluster.sign(&cloud.0, &["deploy", &file, "--json"]).await.json();
     warm(&edge.0).await?;
     warm(&cloud.0).await?;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    Ok((cluster, [edge, cloud]))
+    // What it has learnt is known at the other: reports are asked for twice a second.
+    let started = Instant::now();
+    loop {
+        let nodes = edge.0.get("/nodes").await;
+        let times = &nodes[1]["capacity"]["functions"][0]["service_times"];
+        if times.as_array().is_some_and(|times| times.iter().any(|times| times["weight"].as_f64() > Some(20.0))) {
+            return Ok((cluster, [edge, cloud]));
+        }
+        ensure!(started.elapsed() < Duration::from_secs(60), "{} learns nothing of the other node", edge.0.listen());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Calls per second that the edge answers when it always has one to do.

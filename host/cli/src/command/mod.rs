@@ -1,8 +1,10 @@
 //! One file per subcommand.
 
+pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod ca;
 pub(crate) mod check_model;
+pub(crate) mod cost;
 pub(crate) mod deploy;
 pub(crate) mod drain;
 pub(crate) mod gc;
@@ -36,6 +38,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Models(args) => args.run(global).await,
         Command::Nodes(args) => args.run(global).await,
         Command::Placement(args) => args.run(global).await,
+        Command::Cost(args) => args.run(global).await,
+        Command::Audit(args) => args.run(global).await,
         Command::Drain(args) => args.run(global).await,
         Command::Cordon(args) => args.run(global).await,
         Command::Uncordon(args) => args.run(global).await,

@@ -70,9 +70,12 @@ pub(crate) struct Up {
         value_name = "DURATION"
     )]
     model_check_time: Duration,
-    /// What an hour of this node's cores costs, all together, in whatever currency you count in
+    /// What an hour of this node costs, in whatever currency you count in
     #[arg(long, env = "SPILLWAY_PRICE", default_value = "0", value_name = "AMOUNT")]
     price: Money,
+    /// What a GiB costs that this node sends to other nodes
+    #[arg(long, env = "SPILLWAY_TRANSFER_PRICE", default_value = "0", value_name = "AMOUNT")]
+    transfer_price: Money,
     /// Never send calls to other nodes because this one has too much to do; they are refused instead
     #[arg(long, env = "SPILLWAY_NO_OVERFLOW")]
     no_overflow: bool,
@@ -203,6 +206,7 @@ impl Up {
             model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
             price: self.price,
+            transfer_price: self.transfer_price,
             overflow: !self.no_overflow,
             cluster: self.cluster.config(),
         };

@@ -175,7 +175,7 @@ async fn a_corrupt_object_in_nats_is_refused_on_reading_and_replaced_by_the_blob
     let store = Store::open(folder.path()).unwrap();
     let refused = fetch_blob(&blobs, &store.blobs(), &digest, |_| {}).await.unwrap_err();
     assert!(matches!(refused, BlobStoreError::Corrupt { .. }), "{refused}");
-    assert_eq!((store.blobs().list().unwrap(), store.audit().unwrap().staged), (Vec::new(), 0));
+    assert_eq!((store.blobs().list().unwrap(), store.consistency().unwrap().staged), (Vec::new(), 0));
 
     assert!(!blobs.contains(&digest).await.unwrap());
     write(&blobs, &good).await;
@@ -225,7 +225,7 @@ async fn a_blob_that_a_revision_refers_to_stays_in_the_nodes_files() {
     store.add_model(&kept).unwrap();
     BlobStore::remove(&store.blobs(), &digest).await.unwrap();
     assert!(BlobStore::contains(&store.blobs(), &digest).await.unwrap());
-    assert_eq!(store.audit().unwrap().missing, []);
+    assert_eq!(store.consistency().unwrap().missing, []);
 }
 
 #[tokio::test]

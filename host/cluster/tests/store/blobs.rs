@@ -41,7 +41,7 @@ fn a_mismatch_names_both_digests_and_leaves_nothing() {
     let refused = writer.finish(Some(announced)).unwrap_err().to_string();
     assert!(refused.contains(&announced.to_string()) && refused.contains(&actual.to_string()), "{refused}");
     assert_eq!(fixture.store.blobs().list().unwrap(), []);
-    assert_eq!(fixture.store.audit().unwrap().staged, 0);
+    assert_eq!(fixture.store.consistency().unwrap().staged, 0);
 }
 
 #[test]
@@ -49,9 +49,9 @@ fn a_dropped_upload_leaves_nothing() {
     let fixture = fixture();
     let mut writer = fixture.store.blobs().begin().unwrap();
     writer.write(b"half").unwrap();
-    assert_eq!(fixture.store.audit().unwrap().staged, 1);
+    assert_eq!(fixture.store.consistency().unwrap().staged, 1);
     drop(writer);
-    assert_eq!(fixture.store.audit().unwrap().staged, 0);
+    assert_eq!(fixture.store.consistency().unwrap().staged, 0);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn one_blob_uploaded_by_sixteen_at_once_is_one_blob() {
         }
     });
     assert_eq!(fixture.store.blobs().list().unwrap().len(), 1);
-    assert_eq!(fixture.store.audit().unwrap().staged, 0);
+    assert_eq!(fixture.store.consistency().unwrap().staged, 0);
 }
 
 #[test]

@@ -162,8 +162,8 @@ fn sixteen_threads_commit_different_functions() {
         }
     });
     assert_eq!(store.list().unwrap().len(), 16);
-    let audit = store.audit().unwrap();
-    assert_eq!((audit.missing.len(), audit.unreferenced.len(), audit.staged), (0, 0, 0));
+    let found = store.consistency().unwrap();
+    assert_eq!((found.missing.len(), found.unreferenced.len(), found.staged), (0, 0, 0));
 }
 
 #[test]

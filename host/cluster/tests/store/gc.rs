@@ -1,4 +1,4 @@
-//! Garbage collection and audit.
+//! Garbage collection and found.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +34,8 @@ fn old_revisions_go_with_their_blobs_and_the_last_two_stay() {
         store.get(&function("hello")).unwrap().unwrap().revisions.iter().map(|r| r.number).collect();
     assert_eq!(numbers, [3, 4]);
     store.activate(&function("hello"), 3).unwrap();
-    let audit = store.audit().unwrap();
-    assert_eq!((audit.missing.len(), audit.unreferenced.len()), (0, 0));
+    let found = store.consistency().unwrap();
+    assert_eq!((found.missing.len(), found.unreferenced.len()), (0, 0));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_uploaded_blob_stays_for_its_grace_period_which_renewing_restarts() {
     let store = &fixture.store;
     let digest = upload(store, b"for a deploy");
     store.gc(&policy(1), &[], SystemTime::now()).unwrap();
-    assert_eq!(store.audit().unwrap().unreferenced, [digest]);
+    assert_eq!(store.consistency().unwrap().unreferenced, [digest]);
 
     assert!(store.blobs().renew(&digest, later()).unwrap());
     store.gc(&policy(1), &[], later()).unwrap();
@@ -124,7 +124,7 @@ fn the_audit_names_a_blob_that_somebody_deleted() {
     let new = revision(store, "hello", "v1", &[]);
     store.commit(&new).unwrap();
     fs::remove_file(store.blobs().path(&new.bundle)).unwrap();
-    assert_eq!(store.audit().unwrap().missing, [new.bundle]);
+    assert_eq!(store.consistency().unwrap().missing, [new.bundle]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn deploys_beside_garbage_collection_lose_no_blob() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 store.gc(&ruthless, &[], later()).unwrap();
-                assert_eq!(store.audit().unwrap().missing, [] as [Digest; 0]);
+                assert_eq!(store.consistency().unwrap().missing, [] as [Digest; 0]);
             }
         });
         let deploys: Vec<_> = (0..4)
@@ -159,5 +159,5 @@ fn deploys_beside_garbage_collection_lose_no_blob() {
         missing.into_iter().map(|missing| missing.unwrap()).sum::<usize>()
     });
     assert!(missing < 200, "some deploys came through");
-    assert_eq!(store.audit().unwrap().missing, [] as [Digest; 0]);
+    assert_eq!(store.consistency().unwrap().missing, [] as [Digest; 0]);
 }

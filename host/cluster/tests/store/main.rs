@@ -1,6 +1,7 @@
 //! The store from outside: what each call promises, and what it refuses.
 
 mod blobs;
+mod books;
 mod functions;
 mod gc;
 mod keyvalue;

@@ -34,8 +34,8 @@ fn an_added_model_stays_until_it_is_removed() {
     store.add_model(&record(digest, "magika.onnx")).unwrap();
     assert_eq!(store.models().unwrap(), [record(digest, "magika.onnx")]);
     assert_eq!(collected(store), 0);
-    let audit = store.audit().unwrap();
-    assert_eq!((audit.missing.len(), audit.unreferenced.len()), (0, 0));
+    let found = store.consistency().unwrap();
+    assert_eq!((found.missing.len(), found.unreferenced.len()), (0, 0));
 
     assert!(store.remove_model(&digest).unwrap());
     assert!(!store.remove_model(&digest).unwrap(), "it is not there any more");

@@ -2,6 +2,7 @@
 
 mod auth;
 mod blobs;
+mod books;
 mod cluster;
 mod functions;
 mod health;
@@ -69,6 +70,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/models/{digest}/unload", post(models::unload))
         .route("/keys", get(keys::list).post(keys::trust))
         .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/costs", get(books::costs))
+        .route("/audit", get(books::audit))
         .route("/gc", post(health::collect))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
         // A model may be larger than memory: it is written as it comes.

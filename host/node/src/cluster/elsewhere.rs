@@ -23,6 +23,8 @@ pub(crate) enum Reason {
     NotAdmitted,
     /// The node takes no functions that it does not have.
     Cordoned,
+    /// Its models do not fit here, and why.
+    TooLarge(String),
     /// It is on its way, or cannot be made ready.
     NotReady(String),
 }
@@ -33,7 +35,7 @@ impl std::fmt::Display for Reason {
             Self::Owned(owner) => write!(f, "its data is on {owner}"),
             Self::NotAdmitted => f.write_str("[placement] of its manifest keeps it off this node"),
             Self::Cordoned => f.write_str("this node is cordoned"),
-            Self::NotReady(reason) => f.write_str(reason),
+            Self::TooLarge(reason) | Self::NotReady(reason) => f.write_str(reason),
         }
     }
 }

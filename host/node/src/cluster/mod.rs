@@ -28,6 +28,7 @@
 //! The control store may be gone at any time: everything that serves calls works from `desired` and from peers.
 
 mod collect;
+mod costs;
 mod desired;
 mod elsewhere;
 mod files;
@@ -40,6 +41,7 @@ mod reconcile;
 mod record;
 mod start;
 mod status;
+mod trial;
 mod whereabouts;
 
 use std::collections::BTreeMap;
@@ -51,7 +53,7 @@ use std::time::Instant;
 
 use spillway_cluster::{BlobStore, ControlKey, ControlStore, Durability, EmbeddedControl};
 use spillway_trust::{PublicKey, ReloadingIdentity};
-use spillway_types::{FunctionId, NodeIdentity, Role, Site};
+use spillway_types::{FunctionId, NodeIdentity, Release, Role, Site};
 use tokio::sync::Notify;
 
 pub(crate) use desired::Known;
@@ -117,6 +119,8 @@ pub(crate) struct Cluster {
     disbelieved: RwLock<BTreeMap<ControlKey, String>>,
     /// Functions that are being changed here: one task at a time for each.
     applying: Mutex<BTreeMap<FunctionId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Releases whose models do not fit here, by function, and why.
+    too_large: Mutex<BTreeMap<FunctionId, (Release, String)>>,
     /// Told when something may have to be made ready or taken away.
     changed: Notify,
     /// Told when certificate, key or authorities were read again.

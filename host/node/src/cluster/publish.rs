@@ -4,8 +4,9 @@
 //! | --- | --- |
 //! | signature, key, cluster, sequence | refused, nothing kept |
 //! | manifest, files here, routes free in the whole cluster | refused |
-//! | compile, load models, try a sandbox (where the function may run here) | refused |
+//! | compile, load models, try a sandbox, where the function may run here | refused |
 //! | files to the cluster's store | refused; files wait for collection |
+//! | where it may not, or its models do not fit here: the same on another node | refused |
 //! | compare-and-set in the control store, one deployment at a time | refused: somebody was faster |
 //! | keep it, run it here | other nodes run it; this one tries again |
 
@@ -45,17 +46,33 @@ impl Node {
         check_order(&statement, held.as_ref())?;
         // Where it does not run here, nothing is compiled.
         let mut compiled = (Duration::ZERO, true);
+        let mut runs_elsewhere = false;
         if let Desired::Serve(release) = &statement.desired {
             let manifest = self.check_release(cluster, &statement, release, held.as_ref())?;
             for digest in files::needed(release).map_err(host_problem)? {
                 files::fetch(self, cluster, digest).await.map_err(|error| missing(digest, &error))?;
             }
+            let mut too_large = None;
             if self.reason_against(cluster, &statement.function, release, &manifest).is_none() {
-                compiled = self.try_out(&statement.function, release, manifest.clone()).await?;
+                match self.try_out(&statement.function, release, manifest.clone()).await {
+                    Ok(took) => compiled = took,
+                    Err(problem) if problem.is(ProblemType::ModelsTooLarge) && release.owner.is_none() => {
+                        cluster.note_too_large(&statement.function, release, problem.detail.clone());
+                        too_large = Some(problem);
+                    }
+                    Err(problem) => return Err(problem),
+                }
             }
             files::offer(self, cluster, &statement).await.map_err(|error| {
                 Problem::new(ProblemType::ControlUnavailable, format!("the files could not be stored: {error:#}"))
             })?;
+            // Its owner tries a function with data when it hears of it.
+            let reason = self.reason_against(cluster, &statement.function, release, &manifest);
+            if reason.is_some() && release.owner.is_none() {
+                let tried = cluster.try_elsewhere(&manifest, &signed, too_large).await?;
+                runs_elsewhere = tried.is_some();
+                compiled = tried.unwrap_or(compiled);
+            }
         }
         self.commit_statement(cluster, &statement, &signed).await?;
 
@@ -65,6 +82,9 @@ impl Node {
             tracing::error!(function = %statement.function, reason = format!("{reason:#}"), "what was deployed cannot run here yet");
         }
         cluster.changed.notify_one();
+        if runs_elsewhere {
+            cluster.await_serving(&statement).await;
+        }
         Ok(match &statement.desired {
             Desired::Serve(release) => {
                 let previous = held.as_ref().and_then(Known::revision);

@@ -1,11 +1,11 @@
 //! Makes this node run what it shall run: after each change, and again and again for what did not work.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use spillway_types::{Desired, FunctionId, Manifest, Origin, Release};
+use spillway_types::{Desired, FunctionId, Manifest, Origin, Problem, ProblemType, Release};
 use tokio_util::sync::CancellationToken;
 
 use super::elsewhere::{Elsewhere, Reason};
@@ -62,6 +62,25 @@ pub(super) async fn run(node: Arc<Node>, cluster: Arc<Cluster>, stop: Cancellati
     }
 }
 
+/// Routes what shall run and is not here to other nodes, before the first caller comes. What may run here follows.
+pub(super) fn route_elsewhere(node: &Node, cluster: &Cluster) {
+    for known in cluster.desired.all() {
+        let Desired::Serve(release) = &known.statement.desired else { continue };
+        let id = &known.statement.function;
+        let Ok(manifest) = Manifest::parse(&release.manifest, Origin::Bundle) else { continue };
+        if node.has(id) {
+            continue;
+        }
+        let not_yet = || match node.check_models_fit(&manifest) {
+            Ok(()) => Reason::NotReady("it is being made ready".to_owned()),
+            Err(problem) => Reason::TooLarge(problem.detail),
+        };
+        let reason = node.reason_against(cluster, id, release, &manifest).unwrap_or_else(not_yet);
+        cluster.elsewhere.put(Elsewhere { id: id.clone(), release: release.clone(), manifest, reason });
+    }
+    node.refresh_routes();
+}
+
 impl Node {
     /// Makes one function what it shall be here, by the newest statement. Does nothing where it is that already.
     ///
@@ -104,16 +123,37 @@ impl Node {
             }
             return Ok(());
         }
-        if !self.runs(id, release) {
-            for digest in files::needed(release)? {
-                files::fetch(self, cluster, digest).await?;
+        if !self.runs(id, release)
+            && let Err(problem) = self.bring(cluster, id, release, manifest).await?
+        {
+            if !problem.is(ProblemType::ModelsTooLarge) || release.owner.is_some() {
+                anyhow::bail!(problem.detail);
             }
-            self.install(id, release, manifest).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
+            // Other nodes run it, and this one as long as this release holds does not try again.
+            cluster.note_too_large(id, release, problem.detail);
+            return Box::pin(self.apply(cluster, known)).await;
         }
         if cluster.elsewhere.remove(id) {
             self.refresh_routes();
         }
         Ok(())
+    }
+
+    /// Fetches what a release needs, and makes it serve. Files of models that are known not to fit are not fetched.
+    async fn bring(
+        self: &Arc<Self>,
+        cluster: &Arc<Cluster>,
+        id: &FunctionId,
+        release: &Release,
+        manifest: Manifest,
+    ) -> anyhow::Result<Result<(), Problem>> {
+        if let Err(problem) = self.check_models_fit(&manifest) {
+            return Ok(Err(problem));
+        }
+        for digest in files::needed(release)? {
+            files::fetch(self, cluster, digest).await?;
+        }
+        Ok(self.install(id, release, manifest).await)
     }
 
     /// Why a function shall not run here, if it shall not.
@@ -133,11 +173,26 @@ impl Node {
         if !manifest.placement.admits(&cluster.own) {
             return Some(Reason::NotAdmitted);
         }
+        if let Some(reason) = cluster.too_large(id, release) {
+            return Some(Reason::TooLarge(reason));
+        }
         (cluster.orders().cordoned && !self.has(id)).then_some(Reason::Cordoned)
     }
 }
 
 impl Cluster {
+    /// Notes that the models of a release do not fit here.
+    pub(super) fn note_too_large(&self, id: &FunctionId, release: &Release, reason: String) {
+        let mut too_large = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        too_large.insert(id.clone(), (release.clone(), reason));
+    }
+
+    /// Why the models of a release do not fit here, if that has been seen.
+    fn too_large(&self, id: &FunctionId, release: &Release) -> Option<String> {
+        let too_large = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        too_large.get(id).filter(|(seen, _)| seen == release).map(|(_, reason)| reason.clone())
+    }
+
     /// Until a function is ready here, its routes lead to nodes where it is.
     fn note_not_ready(&self, node: &Node, known: &Known, reason: &str) {
         let Desired::Serve(release) = &known.statement.desired else { return };

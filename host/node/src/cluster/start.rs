@@ -121,6 +121,7 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
         name_taken: RwLock::default(),
         disbelieved: RwLock::default(),
         applying: std::sync::Mutex::default(),
+        too_large: std::sync::Mutex::default(),
         changed: Notify::new(),
         renewed: Arc::default(),
         recheck: Notify::new(),
@@ -133,6 +134,7 @@ impl Joined {
     /// Starts everything that the node does for and with its cluster; it ends with `stop`.
     pub(crate) fn start(self, node: &Arc<Node>, stop: &CancellationToken) -> JoinSet<()> {
         let Self { cluster, listener, name } = self;
+        reconcile::route_elsewhere(node, &cluster);
         let mut tasks = JoinSet::new();
         let patience = node.config.drain_timeout;
         tasks.spawn(listener.serve(

@@ -25,6 +25,7 @@ pub(super) fn prepare_problem(error: &PrepareError) -> Problem {
         | PrepareError::BadHandler(_)
         | PrepareError::Sandbox(_) => ProblemType::InvalidBundle,
         PrepareError::UnknownImports { .. } | PrepareError::Mismatch(_) => ProblemType::UnknownImport,
+        PrepareError::Model { is_too_large: true, .. } => ProblemType::ModelsTooLarge,
         PrepareError::Model { .. } => ProblemType::InvalidModel,
         PrepareError::Host(_) => return host_problem(error),
     };

@@ -113,11 +113,15 @@ impl Node {
         release: &Release,
         manifest: Manifest,
     ) -> Result<Prepared, Problem> {
+        self.check_models_fit(&manifest)?;
         let (node, bundle, granted) = (self.clone(), release.bundle, manifest.clone());
         let (component, models) =
             blocking(move || Ok::<_, Problem>((node.component(bundle)?, node.granted_models(&granted)?))).await??;
         let log = self.logs().of(id);
-        self.prepare(id, manifest, component, models, log).await
+        let prepared = self.prepare(id, manifest.clone(), component, models, log).await?;
+        // Now their sizes in memory are known.
+        self.check_models_fit(&manifest)?;
+        Ok(prepared)
     }
 
     /// Carries an order out. A node that drains goes on with the calls it has, and gives new ones away.

@@ -7,8 +7,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spillway_placement::Prediction;
 use spillway_placement::admission::{Decision, Demand, Offer, decide, has_room};
+use spillway_placement::forward::Reason;
+use spillway_placement::{Prediction, Tariff};
 use spillway_types::{NodeName, Prefer, Problem, ProblemType};
 
 use super::forward::Errand;
@@ -50,7 +51,7 @@ impl Node {
             way: Duration::ZERO,
             wait: wait.mul_f64(correction),
             run: expected.run.map(|run| slower(run, correction)),
-            cost: self.config.price.of(work / cores()),
+            cost: self.metrics().tariff().cost(work, expected.memory, 0),
         };
         if placement.prefer == Prefer::Near && has_room(&demand, &here) {
             return Choice::Here;
@@ -61,7 +62,8 @@ impl Node {
                 && errand.journey.is_none()
                 && revision.manifest.capabilities.keyvalue.is_empty()
         });
-        let peers = cluster.map(|cluster| offers(cluster, errand, work, body_bytes)).unwrap_or_default();
+        let looked = cluster.map(|cluster| offers(cluster, errand, expected, self.metrics().tariff(), body_bytes));
+        let (peers, kept_by_residency) = looked.unwrap_or_default();
         let compared: Vec<Offer> = peers.iter().map(|(_, offer)| *offer).collect();
         let decision = decide(&demand, Some(&here), &compared, rand::random());
         let names: Vec<(NodeName, Offer)> = peers.iter().map(|(peer, offer)| (peer.name().clone(), *offer)).collect();
@@ -79,14 +81,27 @@ impl Node {
                 order.insert(0, chosen);
                 Choice::There(order.into_iter().map(|index| peers[index].0.clone()).collect())
             }
-            Decision::Refuse { retry_after } => Choice::Refuse(refusal(errand, patience, &here, &names, retry_after)),
+            Decision::Refuse { retry_after } => {
+                if kept_by_residency {
+                    self.audit.note(errand.kept("no node within it would answer in time"));
+                }
+                Choice::Refuse(refusal(errand, patience, &here, &names, retry_after))
+            }
         }
     }
 }
 
-/// How the peers that may take the call stand to it.
-fn offers(cluster: &Cluster, errand: &Errand<'_>, work: Duration, body_bytes: u64) -> Vec<(Arc<Peer>, Offer)> {
-    let (fit, _) = errand.peers(cluster, body_bytes);
+/// How the peers that may take the call stand to it, and whether residency keeps it from any other.
+fn offers(
+    cluster: &Cluster,
+    errand: &Errand<'_>,
+    expected: &Expected,
+    own: &Tariff,
+    body_bytes: u64,
+) -> (Vec<(Arc<Peer>, Offer)>, bool) {
+    let work = expected.work.unwrap_or_default();
+    let (fit, left_out) = errand.peers(cluster, body_bytes);
+    let kept = left_out.iter().any(|(_, reason)| matches!(reason, Reason::Residency { .. }));
     let offers = fit.into_iter().filter_map(|peer| {
         let said = peer.said();
         let capacity = said.capacity.clone()?;
@@ -98,10 +113,12 @@ fn offers(cluster: &Cluster, errand: &Errand<'_>, work: Duration, body_bytes: u6
             .load(|load, now| load.breaker.allows(now).then(|| (load.wait(capacity.cores, now), load.correction(now))));
         let (wait, correction) = wait?;
         let run = seen.map(|seen| slower(seen, correction));
-        let cost = capacity.price.of(work / capacity.cores.max(1));
+        let there =
+            Tariff { hour: capacity.price, cores: capacity.cores, memory_bytes: capacity.memory.total_bytes, ..*own };
+        let cost = there.cost(work, expected.memory, body_bytes);
         Some((peer, Offer { way: rtt + body.unwrap_or_default(), wait, run, cost }))
     });
-    offers.collect()
+    (offers.collect(), kept)
 }
 
 /// What was expected, so many times as long.
@@ -131,8 +148,4 @@ fn refusal(
     let mut problem = Problem::new(ProblemType::Overloaded, detail);
     problem.retry_after_seconds = Some(retry_after_seconds);
     problem
-}
-
-fn cores() -> u32 {
-    u32::try_from(crate::capacity::cores()).unwrap_or(1).max(1)
 }

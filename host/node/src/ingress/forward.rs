@@ -13,23 +13,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use spillway_placement::admission as placement;
 use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
 use spillway_runtime::{Body, BodyError, InvocationId};
-use spillway_types::{Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, format_bytes};
+use spillway_types::{
+    AuditKind, Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, Residency, format_bytes,
+};
 
 use super::body::{Limited, Passage};
 use super::respond::strip_hop_by_hop;
+use super::wishes::DEADLINE;
+use crate::audit::Audited;
 use crate::cluster::Cluster;
 use crate::peers::wire::{BUNDLE, FUNCTION, HOPS, INVOCATION, Journey, ORIGIN, REFUSED, WORK};
 use crate::peers::{ClientError, Peer};
 
 /// A body of this size is kept, so that it can be sent again.
 const REPLAY_BYTES_MAX: u64 = 64 << 10;
-const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
 
 /// A call that goes to another node.
 pub(super) struct Errand<'a> {
@@ -37,6 +40,8 @@ pub(super) struct Errand<'a> {
     pub(super) revision: u64,
     pub(super) bundle: Digest,
     pub(super) manifest: &'a Manifest,
+    /// How far its data may travel.
+    pub(super) residency: Residency,
     /// The only node that may run it, if there is one.
     pub(super) owner: Option<&'a NodeName>,
     /// How it came here, if a node sent it.
@@ -75,7 +80,7 @@ impl Errand<'_> {
             function: self.id,
             revision: self.revision,
             bundle: self.bundle,
-            residency: self.manifest.placement.residency,
+            residency: self.residency,
             origin: self.journey.map_or(cluster.identity(), |journey| &journey.origin),
             body_bytes,
             hops: self.journey.map_or(0, |journey| u8::try_from(journey.hops).unwrap_or(u8::MAX)),
@@ -86,6 +91,17 @@ impl Errand<'_> {
         let fit = fit.filter_map(|candidate| cluster.peers().get(&candidate.node.node)).collect();
         let left_out = found.left_out.iter().filter(|(node, _)| may(&node.node));
         (fit, left_out.map(|(node, reason)| (node.node.clone(), *reason)).collect())
+    }
+
+    /// For the audit: residency has kept the call from other nodes, and it was refused.
+    pub(super) fn kept(&self, detail: &str) -> Audited {
+        Audited {
+            kind: AuditKind::Residency,
+            function: Some(self.id.clone()),
+            peer: self.journey.map(|journey| journey.origin.to_string()),
+            invocation: Some(self.invocation.to_string()),
+            detail: format!("residency = \"{}\": {detail}", self.residency.as_str()),
+        }
     }
 
     /// Sends the call to the first of `peers` that takes it; `passed` tells of its body.

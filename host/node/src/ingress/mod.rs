@@ -8,6 +8,8 @@ mod record;
 mod respond;
 mod send;
 mod serve;
+mod wishes;
 
 pub(crate) use accept::Listener;
 pub(crate) use respond::problem_response;
+pub(crate) use wishes::residency;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use spillway_runtime::{Body, Invocation};
 use spillway_types::api::LogRecord;
-use spillway_types::{FunctionId, Outcome};
+use spillway_types::{Bill, FunctionId, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
 use crate::gate::Admitted;
@@ -31,6 +31,8 @@ pub(super) struct Record {
     answered_bytes: u64,
     /// Whether the function ran here: what another node did says nothing of this one.
     pub(super) here: bool,
+    /// Whether the answer goes to another node.
+    pub(super) for_peer: bool,
     pub(super) queued: Duration,
     pub(super) status: u16,
     pub(super) admitted: Option<Admitted>,
@@ -49,7 +51,7 @@ impl Record {
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
         let (admitted, ended) = (None, false);
-        let (passage, answered_bytes) = (None, 0);
+        let (passage, answered_bytes, for_peer) = (None, 0, false);
         Self {
             function,
             revision,
@@ -62,6 +64,7 @@ impl Record {
             passage,
             answered_bytes,
             here,
+            for_peer,
             queued,
             status,
             admitted,
@@ -87,19 +90,37 @@ impl Record {
         self.ended = true;
     }
 
+    /// What the call has taken of this node so far.
+    pub(super) fn bill(&self) -> Bill {
+        let timing = self.invocation.timing();
+        let request_bytes = self.passage.as_ref().map_or(0, |passage| passage.bytes());
+        let response_bytes = self.answered_bytes;
+        let transfer_bytes = if self.here { 0 } else { request_bytes } + if self.for_peer { response_bytes } else { 0 };
+        Bill {
+            cpu_seconds: timing.guest.as_secs_f64(),
+            kernel_seconds: timing.infer.as_secs_f64(),
+            memory_byte_seconds: timing.memory_byte_seconds,
+            request_bytes,
+            response_bytes,
+            transfer_bytes,
+            cost: self.metrics.tariff.cost(timing.work(), timing.memory_byte_seconds, transfer_bytes),
+        }
+    }
+
     pub(super) fn end(&mut self, outcome: Outcome, status: u16, cause: String) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         let took = self.arrived.elapsed();
         let timing = self.invocation.timing();
-        self.metrics.record(outcome, took, self.queued, &timing);
-        self.metrics.moved(self.passage.as_ref().map_or(0, |passage| passage.bytes()), self.answered_bytes);
+        let bill = self.bill();
+        self.metrics.record(outcome, took, self.queued, &timing, bill);
         if self.here && outcome == Outcome::Answered {
             if let Some(admitted) = &mut self.admitted {
                 admitted.finished();
             }
-            self.metrics.estimates.note(self.body_bytes, took.saturating_sub(self.queued), timing.work());
+            let run = took.saturating_sub(self.queued);
+            self.metrics.estimates.note(self.body_bytes, run, timing.work(), timing.memory_byte_seconds);
         }
         let level = match outcome {
             Outcome::Answered => "info",
@@ -121,6 +142,7 @@ impl Record {
                 outcome: Some(outcome),
                 status: (status != 0).then_some(status),
                 seconds: Some(took.as_secs_f64()),
+                bill: Some(bill),
                 message: if cause.is_empty() {
                     std::mem::take(&mut self.what)
                 } else {

@@ -5,9 +5,11 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use spillway_runtime::{Body, InvocationId, Timing};
-use spillway_types::Problem;
+use spillway_types::{Bill, NodeIdentity, Problem};
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use super::wishes::BILL;
 
 /// Fields that belong to one connection and not to the message (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -72,6 +74,14 @@ pub(super) fn add_server_timing(headers: &mut HeaderMap, queued: Duration, timin
     text += &format!(", infer;dur={:.3}, total;dur={:.3}", millis(timing.infer), millis(total));
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert(SERVER_TIMING, value);
+    }
+}
+
+/// Says what the call has taken of this node when its answer began: a member of a list (RFC 9651), one for each node.
+pub(super) fn add_bill(headers: &mut HeaderMap, node: Option<&NodeIdentity>, bill: &Bill) {
+    let name = node.map_or("here", |node| node.node.as_str());
+    if let Ok(value) = HeaderValue::from_str(&format!("{name};{bill}")) {
+        headers.append(BILL, value);
     }
 }
 

@@ -11,8 +11,8 @@ use spillway_types::{NodeName, Problem, ProblemType};
 use super::body::Limited;
 use super::forward::{Errand, Failed};
 use super::record::Record;
-use super::respond::{add_invocation, problem_response, strip_hop_by_hop};
-use super::serve::patience;
+use super::respond::{add_bill, add_invocation, problem_response, strip_hop_by_hop};
+use super::wishes::{BILL, Wishes};
 use crate::cluster::{Cluster, Elsewhere};
 use crate::node::Node;
 use crate::peers::Peer;
@@ -28,16 +28,17 @@ impl Node {
         let Some(cluster) = &self.cluster else {
             return problem_response(&Problem::new(ProblemType::HostFault, "this node is alone"));
         };
-        let patience = match patience(request.headers(), function.manifest.limits.deadline) {
-            Ok(patience) => patience,
+        let wishes = match Wishes::read(request.headers(), &function.manifest) {
+            Ok(wishes) => wishes,
             Err(problem) => return problem_response(&problem),
         };
-        let invocation = Arc::new(Invocation::new(arrived + patience));
+        let invocation = Arc::new(Invocation::new(arrived + wishes.patience));
         let errand = Errand {
             id: &function.id,
             revision: function.release.revision,
             bundle: function.release.bundle,
             manifest: &function.manifest,
+            residency: wishes.residency,
             owner: function.release.owner.as_ref(),
             journey: None,
             invocation: invocation.id,
@@ -47,7 +48,12 @@ impl Node {
         let (peers, left_out) = errand.peers(cluster, http_body::Body::size_hint(request.body()).lower());
         match self.send_on(cluster, &errand, &peers, &left_out, &invocation, request, arrived).await {
             Ok(response) => response,
-            Err(not_sent) => not_sent.refuse(),
+            Err(not_sent) => {
+                if not_sent.failed.problem.is(ProblemType::Residency) {
+                    self.audit.note(errand.kept(&not_sent.failed.problem.detail));
+                }
+                not_sent.refuse()
+            }
         }
     }
 
@@ -80,8 +86,13 @@ impl Node {
                 let announced =
                     response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
                 let length = if is_head { Some(0) } else { announced };
+                let bill = record.bill();
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
+                // Who ran the call has said what it took there; this node adds its own part.
+                if response.headers().contains_key(BILL) {
+                    add_bill(response.headers_mut(), Some(cluster.identity()), &bill);
+                }
                 response
             }
             Err(failed) => return Err(Box::new(NotSent { failed, record, invocation: invocation.id })),

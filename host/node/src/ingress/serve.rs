@@ -1,7 +1,7 @@
 //! One request, from arrival to the last byte of its response.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
@@ -15,17 +15,14 @@ use super::body::Limited;
 use super::choose::Choice;
 use super::forward::Errand;
 use super::record::Record;
-use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
+use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
+use super::wishes::{BILL, Wishes};
 use crate::estimates::Expected;
 use crate::node::{Node, Target};
 use crate::peers::wire::{INVOCATION, Journey, REFUSED};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
 
-/// A caller may ask for less time than the manifest gives.
-const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
-/// A caller that sends it gets `Server-Timing`.
-const TIMING: HeaderName = HeaderName::from_static("spillway-timing");
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -87,17 +84,16 @@ impl Node {
         mut request: Request<Limited>,
         arrived: Instant,
     ) -> Response<Body> {
-        let wants_timing = request.headers().contains_key(TIMING);
         let is_head = request.method() == http::Method::HEAD;
-        let limits = &revision.manifest.limits;
-        let patience = match patience(request.headers(), limits.deadline) {
-            Ok(patience) => patience,
+        let wishes = match Wishes::read(request.headers(), &revision.manifest) {
+            Ok(wishes) => wishes,
             Err(problem) => return problem_response(&problem),
         };
         // One name on all nodes, so that their logs can be read together.
         let named =
             journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
-        let invocation = Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + patience));
+        let invocation =
+            Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + wishes.patience));
         let body_bytes = http_body::Body::size_hint(request.body()).lower();
         let expected = revision.metrics.estimates.expect(body_bytes);
         let errand = Errand {
@@ -105,6 +101,7 @@ impl Node {
             revision: revision.number,
             bundle: revision.bundle,
             manifest: &revision.manifest,
+            residency: wishes.residency,
             owner: None,
             journey: journey.as_ref(),
             invocation: invocation.id,
@@ -146,6 +143,7 @@ impl Node {
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
         record.body_bytes = body_bytes;
+        record.for_peer = journey.is_some();
         let answer = match refused {
             Some(problem) => {
                 let cause = problem.detail.clone();
@@ -162,11 +160,17 @@ impl Node {
                 let announced =
                     response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
                 let length = if is_head { Some(0) } else { announced };
+                let bill = record.bill();
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
                 // Only the node says that it has not run a call: who has sent it would run it again.
                 response.headers_mut().remove(REFUSED);
-                if wants_timing {
+                // And what it costs.
+                response.headers_mut().remove(BILL);
+                if wishes.wants_bill {
+                    add_bill(response.headers_mut(), self.cluster.as_ref().map(|cluster| cluster.identity()), &bill);
+                }
+                if wishes.wants_timing {
                     add_server_timing(response.headers_mut(), queued, &timing, took);
                 }
                 response
@@ -243,17 +247,6 @@ impl Node {
     }
 }
 
-/// How long the caller waits: a header can only tighten.
-pub(super) fn patience(headers: &http::HeaderMap, most: Duration) -> Result<Duration, Problem> {
-    match headers.get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
-        Some(None) => {
-            let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
-            Err(Problem::new(ProblemType::BadRequest, detail))
-        }
-        asked => Ok(asked.flatten().map_or(most, |asked| most.min(Duration::from_millis(asked)))),
-    }
-}
-
 /// What the guest sees of the request: an absolute URI, no fields of the connection, and a trace to continue.
 fn guest_request(
     mut parts: http::request::Parts,
@@ -274,7 +267,7 @@ fn guest_request(
     parts.uri = Uri::from_parts(uri).map_err(|error| format!("the request's target is not valid: {error}"))?;
     parts.headers.remove(header::HOST);
     strip_hop_by_hop(&mut parts.headers);
-    parts.headers.remove(TIMING);
+    Wishes::strip(&mut parts.headers);
     if !parts.headers.contains_key(TRACEPARENT)
         && let Ok(value) = HeaderValue::from_str(&format!("00-{}-{:.16}-00", invocation.id, invocation.id.to_string()))
     {

@@ -10,17 +10,18 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::Incoming;
 use serde::Serialize;
-use spillway_cluster::BlobStore;
+use spillway_cluster::{BlobStore, CONTROL_VALUE_BYTES_MAX};
 use spillway_runtime::{Body, BodyError};
-use spillway_types::{Digest, FunctionId, NodeIdentity, Problem, ProblemType};
+use spillway_types::{AuditKind, Digest, FunctionId, NodeIdentity, Problem, ProblemType};
 
 use super::wire::{
-    BLOBS, BUNDLE, CAPACITY, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, Journey, NODE, ORDERS, ORIGIN, Order,
-    PAYLOAD, PAYLOAD_BYTES, READY, REFUSED, WORK,
+    BLOBS, BUNDLE, CAPACITY, COSTS, FUNCTION, FUNCTIONS, GREETING, HOPS, HOPS_MAX, INVOCATION, Journey, NODE, ORDERS,
+    ORIGIN, Order, PAYLOAD, PAYLOAD_BYTES, READY, REFUSED, TRIALS, WORK,
 };
+use crate::audit::Audited;
 use crate::cluster::{Cluster, NodeRecord};
 use crate::deploy::{blocking, host_problem};
-use crate::ingress::problem_response;
+use crate::ingress::{problem_response, residency};
 use crate::node::Node;
 
 /// A record is some names and addresses.
@@ -88,7 +89,16 @@ impl Node {
                 let bytes = Full::new(Bytes::from_static(&[0; PAYLOAD_BYTES]));
                 Ok(Response::new(bytes.map_err(|never| match never {}).boxed_unsync()))
             }
+            (&Method::GET, path) if path.starts_with(COSTS) => {
+                let days = path[COSTS.len()..].parse();
+                let days = days.map_err(|_| Problem::new(ProblemType::BadRequest, "not a number of days"))?;
+                Ok(json(&self.own_costs(days).await?))
+            }
             (&Method::GET, path) if path.starts_with(BLOBS) => self.answer_blob(&path[BLOBS.len()..]).await,
+            (&Method::POST, TRIALS) => {
+                let bytes = read(request, CONTROL_VALUE_BYTES_MAX).await?;
+                Ok(json(&self.answer_trial(cluster, &bytes).await?))
+            }
             (&Method::POST, ORDERS) => {
                 let bytes = read(request, ORDER_BYTES_MAX).await?;
                 let order: Order = serde_json::from_slice(&bytes)
@@ -133,6 +143,12 @@ impl Node {
         let bundle: Digest = take(headers, BUNDLE)?;
         let origin: NodeIdentity = take(headers, ORIGIN)?;
         let hops: u32 = take(headers, HOPS)?;
+        let invocation = headers.get(INVOCATION).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let audit = |kind, peer: &NodeIdentity, detail: &str| {
+            let (function, peer) = (Some(id.clone()), Some(peer.to_string()));
+            let (invocation, detail) = (invocation.clone(), detail.to_owned());
+            self.audit.note(Audited { kind, function, peer, invocation, detail });
+        };
         if hops > HOPS_MAX || origin == *cluster.identity() {
             let detail =
                 format!("the call of {id} has been sent {hops} times and came to {} again", cluster.identity().node);
@@ -142,18 +158,20 @@ impl Node {
         if hops == 1 && origin != sender {
             let detail =
                 format!("{} says that the call of {id} was taken by {}; it may send its own", sender.node, origin.node);
+            audit(AuditKind::Origin, &sender, &detail);
             return Err(Problem::new(ProblemType::NotHere, detail));
         }
         if !cluster.peers().knows(&sender) {
             let detail =
                 format!("{} is not a node of this cluster yet, by what {} knows", sender.node, cluster.identity().node);
+            audit(AuditKind::Stranger, &sender, &detail);
             return Err(Problem::new(ProblemType::NotHere, detail));
         }
         let revision = self.serving(&id).filter(|revision| revision.bundle == bundle).ok_or_else(|| {
             let detail = format!("{} does not serve this revision of {id}", cluster.identity().node);
             Problem::new(ProblemType::NotHere, detail)
         })?;
-        let residency = revision.manifest.placement.residency;
+        let residency = residency(request.headers(), revision.manifest.placement.residency)?;
         for from in [&origin, &sender] {
             if !residency.allows(from, cluster.identity()) {
                 let detail = format!(
@@ -163,6 +181,7 @@ impl Node {
                     from.node
                 );
                 tracing::warn!(function = %id, sender = %sender, origin = %origin, "refused a call that residency forbids");
+                audit(AuditKind::Residency, from, &detail);
                 return Err(Problem::new(ProblemType::Residency, detail));
             }
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spillway_runtime::Body;
 use spillway_trust::{ReloadingIdentity, peer_identity, server_name};
-use spillway_types::NodeIdentity;
+use spillway_types::{NodeIdentity, Problem, ProblemType};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -39,8 +39,8 @@ pub(crate) enum ClientError {
     #[error("the connection to {peer} broke: {reason}")]
     Broken { peer: String, reason: String },
     /// The peer refused.
-    #[error("{peer} answered {status}: {detail}")]
-    Refused { peer: String, status: u16, detail: String },
+    #[error("{peer} answered {}: {}", problem.status, problem.detail)]
+    Refused { peer: String, problem: Box<Problem> },
 }
 
 /// A way to one peer. Cheap to clone; clones share the connection.
@@ -118,7 +118,15 @@ impl PeerClient {
     /// As [`get`](Self::get).
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let bytes = serde_json::to_vec(body).map_err(|error| self.unreachable(error))?;
-        self.exchange(Method::POST, path, bytes.into()).await
+        self.post_bytes(path, bytes.into()).await
+    }
+
+    /// Sends what is JSON already and gets JSON.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, ClientError> {
+        self.exchange(Method::POST, path, body).await
     }
 
     async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
@@ -128,10 +136,11 @@ impl PeerClient {
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
         let bytes = bytes.collect().await.map_err(|error| self.broken(error))?.to_bytes();
         if !status.is_success() {
-            let problem = serde_json::from_slice::<spillway_types::Problem>(&bytes);
-            let detail =
-                problem.map_or_else(|_| String::from_utf8_lossy(&bytes).into_owned(), |problem| problem.detail);
-            return Err(ClientError::Refused { peer: self.name(), status: status.as_u16(), detail });
+            let problem = serde_json::from_slice::<Problem>(&bytes).unwrap_or_else(|_| {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                Problem { status: status.as_u16(), ..Problem::new(ProblemType::HostFault, text) }
+            });
+            return Err(ClientError::Refused { peer: self.name(), problem: Box::new(problem) });
         }
         serde_json::from_slice(&bytes).map_err(|error| self.broken(error))
     }

@@ -16,12 +16,16 @@ pub(crate) const GREETING: &str = "/peer/v1/greeting";
 pub(crate) const CAPACITY: &str = "/peer/v1/capacity";
 /// What a peer serves, and what it cannot serve and why.
 pub(crate) const FUNCTIONS: &str = "/peer/v1/functions";
+/// Compile what a signed statement says, load its models, make a sandbox, and keep none of it.
+pub(crate) const TRIALS: &str = "/peer/v1/trials";
 /// What an operator wants of a peer.
 pub(crate) const ORDERS: &str = "/peer/v1/orders";
 /// Bytes of no meaning, to see how fast they come.
 pub(crate) const PAYLOAD: &str = "/peer/v1/payload";
 /// How many: enough to be past the slow start of a connection, and nothing for a link that carries calls.
 pub(crate) const PAYLOAD_BYTES: usize = 512 << 10;
+/// What functions have cost there, today and on so many days before.
+pub(crate) const COSTS: &str = "/peer/v1/costs/";
 /// A file by its digest.
 pub(crate) const BLOBS: &str = "/peer/v1/blobs/";
 
@@ -74,6 +78,13 @@ pub(crate) struct PeerFunction {
     /// Why it does not serve, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fault: Option<String>,
+}
+
+/// How a trial went.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Tried {
+    pub(crate) compile_seconds: f64,
+    pub(crate) compile_cached: bool,
 }
 
 /// What an operator wants of a node.

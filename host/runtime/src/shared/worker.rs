@@ -42,6 +42,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
     state.activity = sandbox.activity.clone();
     state.init = Some(start.elapsed());
     let interrupted = state.interrupted.clone();
+    let held = state.held.clone();
 
     let watch = Watch::new();
     let inside = Inside::default();
@@ -51,10 +52,14 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         };
         let mut drive = pin!(store.run_concurrent(serve));
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
+        let mut turn_ended = Instant::now();
         poll_fn(|cx| {
             let before = Instant::now();
+            // What it holds changes while it runs only, but for tensors that native code lets go.
+            inside.hold(held.bytes(), before - turn_ended);
             let polled = drive.as_mut().poll(cx);
-            inside.charge(before.elapsed());
+            turn_ended = Instant::now();
+            inside.charge(held.bytes(), turn_ended - before);
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
@@ -146,7 +151,7 @@ async fn serve(
     .await
 }
 
-/// The invocations in a sandbox, among which the time is shared that its thread runs.
+/// The invocations in a sandbox, among which its time and memory are shared.
 #[derive(Default)]
 struct Inside {
     /// How many there were at the last look.
@@ -160,11 +165,25 @@ impl Inside {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
     }
 
-    fn charge(&self, took: Duration) {
+    /// The sandbox has waited for so long with so many bytes.
+    fn hold(&self, bytes: u64, waited: Duration) {
+        self.share(|guest, share| guest.note_memory(bytes, waited / share));
+    }
+
+    /// The sandbox has run for so long, and has so many bytes.
+    fn charge(&self, bytes: u64, took: Duration) {
+        self.share(|guest, share| {
+            guest.note_guest(took / share);
+            guest.note_memory(bytes, took / share);
+        });
+    }
+
+    /// Notes something with each invocation that is in, among how many there are.
+    fn share(&self, note: impl Fn(&Invocation, u32)) {
         let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
         guests.retain(|guest| guest.strong_count() > 0);
-        let share = took / u32::try_from(guests.len().max(1)).unwrap_or(u32::MAX);
-        guests.iter().filter_map(Weak::upgrade).for_each(|guest| guest.note_guest(share));
+        let share = u32::try_from(guests.len().max(1)).unwrap_or(u32::MAX);
+        guests.iter().filter_map(Weak::upgrade).for_each(|guest| note(&guest, share));
     }
 }
 

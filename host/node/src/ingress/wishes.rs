@@ -1,0 +1,112 @@
+//! What a caller asks for in header fields. They tighten what the manifest says, and never widen it.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use spillway_types::{Manifest, Problem, ProblemType, Residency};
+
+/// A caller may ask for less time than the manifest gives.
+pub(super) const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
+/// A caller may keep the data of its call nearer than the manifest does.
+pub(crate) const RESIDENCY: HeaderName = HeaderName::from_static("spillway-residency");
+/// A caller that sends it gets `Server-Timing`.
+const TIMING: HeaderName = HeaderName::from_static("spillway-timing");
+/// A caller that sends it is told what the call took and costs; answers have it, too.
+pub(super) const BILL: HeaderName = HeaderName::from_static("spillway-bill");
+
+/// What holds for one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wishes {
+    /// How long the caller waits.
+    pub(super) patience: Duration,
+    /// How far its data may travel.
+    pub(super) residency: Residency,
+    pub(super) wants_timing: bool,
+    pub(super) wants_bill: bool,
+}
+
+impl Wishes {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Which field is not valid.
+    pub(super) fn read(headers: &HeaderMap, manifest: &Manifest) -> Result<Self, Problem> {
+        Ok(Self {
+            patience: patience(headers, manifest.limits.deadline)?,
+            residency: residency(headers, manifest.placement.residency)?,
+            wants_timing: headers.contains_key(TIMING),
+            wants_bill: headers.contains_key(BILL),
+        })
+    }
+
+    /// Takes the fields away that are for the node and not for the function.
+    pub(super) fn strip(headers: &mut HeaderMap) {
+        headers.remove(TIMING);
+        headers.remove(BILL);
+    }
+}
+
+fn patience(headers: &HeaderMap, most: Duration) -> Result<Duration, Problem> {
+    match headers.get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
+        Some(None) => {
+            let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
+            Err(Problem::new(ProblemType::BadRequest, detail))
+        }
+        asked => Ok(asked.flatten().map_or(most, |asked| most.min(Duration::from_millis(asked)))),
+    }
+}
+
+/// How far the data of a call may travel whose manifest allows `most`.
+pub(crate) fn residency(headers: &HeaderMap, most: Residency) -> Result<Residency, Problem> {
+    let mut narrowest = most;
+    // A field that comes twice was added by somebody on the way: the narrowest counts.
+    for value in headers.get_all(RESIDENCY) {
+        let asked = value.to_str().map_err(|error| error.to_string()).and_then(str::parse::<Residency>);
+        let asked = asked.map_err(|error| {
+            Problem::new(ProblemType::BadRequest, format!("spillway-residency is not valid: {error}"))
+        })?;
+        narrowest = narrowest.min(asked);
+    }
+    Ok(narrowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_caller_narrows_and_never_widens() {
+        for (asked, most, holds) in [
+            ("site", Residency::Any, Residency::Site),
+            ("any", Residency::Site, Residency::Site),
+            ("node", Residency::Region, Residency::Node),
+        ] {
+            assert_eq!(residency(&headers(&[(RESIDENCY, asked)]), most), Ok(holds));
+        }
+        assert_eq!(residency(&HeaderMap::new(), Residency::Region), Ok(Residency::Region));
+        let mut twice = headers(&[(RESIDENCY, "site")]);
+        twice.append(RESIDENCY, HeaderValue::from_static("any"));
+        assert_eq!(residency(&twice, Residency::Any), Ok(Residency::Site));
+        let second = Duration::from_secs(1);
+        assert_eq!(patience(&headers(&[(DEADLINE, "5000")]), second), Ok(second));
+        assert_eq!(patience(&headers(&[(DEADLINE, "5")]), second), Ok(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn what_is_no_wish_is_refused_and_not_passed_over() {
+        for (name, value) in
+            [(RESIDENCY, "here"), (RESIDENCY, ""), (RESIDENCY, "Site"), (DEADLINE, "1s"), (DEADLINE, "")]
+        {
+            let fields = headers(&[(name.clone(), value)]);
+            let manifest = Manifest::plain("a".parse().unwrap(), Vec::new());
+            let problem = Wishes::read(&fields, &manifest).unwrap_err();
+            assert!(problem.is(ProblemType::BadRequest) && problem.detail.contains(name.as_str()), "{problem:?}");
+        }
+    }
+}
