@@ -14,7 +14,9 @@ Examples:
   cargo xtask bench models
   cargo xtask bench models --json --pairs 100
   cargo xtask bench cluster --json
-  cargo xtask bench overflow --json --seconds 8")]
+  cargo xtask bench overflow --json --seconds 8
+  cargo xtask bench http --json
+  cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -34,6 +36,12 @@ enum Which {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
+    /// HTTP and sandboxes beside `wasmtime serve`, workerd and plain hyper; memory and sizes
+    Http {
+        /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
     /// How fast a cluster of three nodes follows: deployments, deaths, calls that are sent on
     Cluster {
         /// Arguments for the benchmark: --json, --rounds N
@@ -47,10 +55,11 @@ impl Bench {
         let (name, arguments) = match self.which {
             Which::Models { arguments } => ("models", arguments),
             Which::Cluster { arguments } => ("cluster", arguments),
+            Which::Http { arguments } => ("http", arguments),
             Which::Overflow { arguments } => ("overflow", arguments),
         };
         // A cluster needs a server of NATS, which the tests need, too.
-        Setup { tests: name != "models" }.run(workspace).await?;
+        Setup { tests: matches!(name, "cluster" | "overflow"), contenders: name == "http" }.run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway and its benchmarks", &mut build).await?;

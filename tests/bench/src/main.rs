@@ -5,6 +5,7 @@
 //! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
+//! | `http` | `cargo xtask bench http`: HTTP and sandboxes beside what one would take instead |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
@@ -12,6 +13,7 @@
 
 mod caller;
 mod cluster;
+mod http;
 mod models;
 mod native;
 mod overflow;
@@ -35,6 +37,11 @@ enum Bench {
     Cluster(cluster::Cluster),
     /// What sending calls over gains where a node has too little
     Overflow(overflow::Overflow),
+    /// HTTP and sandboxes beside what one would take instead
+    Http(http::Http),
+    /// Serves a hello with plain hyper; for the benches themselves
+    #[command(hide = true)]
+    Hello(http::Hello),
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
@@ -48,6 +55,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Overflow(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Http(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Hello(hello) => tokio::runtime::Runtime::new()?.block_on(hello.run()),
         Bench::Native(native) => native.run(),
         Bench::Plain(plain) => plain.run(),
     }

@@ -5,12 +5,14 @@
 //! | `guest_toolchain` | a compiler for `wasm32-wasip2` |
 //! | `models` | models of the samples, from pinned packages |
 //! | `nats` | with `--tests`: the server of NATS that the tests start |
+//! | `contenders` | with `--contenders`: what HTTP is measured beside |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `debian` | packages, where this is Debian and we are root |
 //! | `tools` | with `--tests`: programs that the tests run |
 //! | `python`, `wheel` | `pip`, by which models and tools come, and files out of its packages |
 
 mod components;
+mod contenders;
 pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
@@ -29,6 +31,9 @@ pub(crate) struct Setup {
     /// What the tests need, too: programs, and the Python and JavaScript components that they deploy
     #[arg(long)]
     pub(crate) tests: bool,
+    /// What `cargo xtask bench http` measures Spillway beside, too
+    #[arg(long)]
+    pub(crate) contenders: bool,
 }
 
 impl Setup {
@@ -39,6 +44,9 @@ impl Setup {
             tools::provide().await?;
             nats::provide(workspace).await?;
             components::provide(workspace).await?;
+        }
+        if self.contenders {
+            contenders::provide(workspace).await?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ fn is(path: &Path, sha256: &str) -> bool {
     digest(path).is_ok_and(|actual| actual == sha256)
 }
 
-fn check(path: &Path, sha256: &str) -> anyhow::Result<()> {
+pub(crate) fn check(path: &Path, sha256: &str) -> anyhow::Result<()> {
     let actual = digest(path).with_context(|| format!("{} cannot be read", path.display()))?;
     anyhow::ensure!(
         actual == sha256,

@@ -1,0 +1,215 @@
+//! HTTP beside what one would take instead: a hello each, side by side, in turn.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `contender` | the servers |
+//! | `load` | closed-loop load from `wrk` |
+//! | `neighbours` | latency at half load, alone and beside functions that misbehave |
+//! | `size` | memory and files |
+//! | `hello` | plain hyper, in a process of its own |
+
+mod contender;
+mod hello;
+mod load;
+mod neighbours;
+mod size;
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use clap::Args;
+use serde::Serialize;
+use spillway_tests::{Node, bundle, bundle_file, manifest_of, with_manifest};
+use spillway_types::RoutePattern;
+
+use crate::spread::Spread;
+use contender::Contender;
+pub(crate) use hello::Hello;
+use load::{Load, load};
+
+#[derive(Args)]
+pub(crate) struct Http {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Rounds, in each of which all are measured in turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Different components that are deployed to see what an idle one takes
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
+    components: u16,
+    /// Only figures whose key contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+/// One figure.
+#[derive(Serialize)]
+struct Figure {
+    #[serde(flatten)]
+    spread: Spread,
+    gate: f64,
+    aim: f64,
+    /// Whether the smaller is the better.
+    #[serde(skip)]
+    less: bool,
+}
+
+/// All that was measured.
+#[derive(Default, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    figures: BTreeMap<&'static str, Figure>,
+    /// Requests per second and latency of each server, medians.
+    servers: BTreeMap<&'static str, Server>,
+}
+
+#[derive(Serialize)]
+struct Server {
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+impl Report {
+    fn add(&mut self, key: &'static str, values: Vec<f64>, gate: f64, aim: f64) {
+        self.figures.insert(key, Figure { spread: Spread::of(values), gate, aim, less: gate > aim });
+    }
+}
+
+impl Http {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let mut report = Report::default();
+        if self.wants(&["over"]) {
+            self.throughput(&mut report).await?;
+        }
+        if self.wants(&["fresh_two_cores_over_one"]) {
+            let ratios = self.two_cores().await?;
+            report.add("fresh_two_cores_over_one", ratios, 1.6, 1.8);
+        }
+        if self.wants(&["neighbour_p99"]) {
+            let ratios = neighbours::ratios(self.seconds, self.rounds).await?;
+            report.add("neighbour_p99", ratios, 2.0, 1.5);
+        }
+        if self.wants(&["node_idle_bytes", "binary_bytes"]) {
+            report.add("node_idle_bytes", vec![size::idle_node().await?], 60e6, 30e6);
+            report.add("binary_bytes", vec![size::binary()?], 60e6, 40e6);
+        }
+        if self.wants(&["idle_function_bytes"]) {
+            let bytes = size::idle_function(self.components).await?;
+            report.add("idle_function_bytes", vec![bytes], 150e3, 100e3);
+        }
+        ensure!(!report.figures.is_empty(), "no figure has {:?} in its key", self.only.unwrap_or_default());
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print(&report);
+        }
+        Ok(())
+    }
+
+    fn wants(&self, keys: &[&str]) -> bool {
+        self.only.as_ref().is_none_or(|only| keys.iter().any(|key| key.contains(only.as_str()) || only.contains(key)))
+    }
+
+    async fn throughput(&self, report: &mut Report) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let node = node(&[]).await?;
+        let many = ["--max-instance-reuse-count", "1000000"];
+        let (fresh, reused) = (Contender::wasmtime_serve("plain", &[]), Contender::wasmtime_serve("plain", &many));
+        let (fresh, reused) = (fresh.await?, reused.await?);
+        let p3 = ["-Sp3", "-Wcomponent-model-async", many[0], many[1]];
+        let p3 = Contender::wasmtime_serve("greet", &p3).await?;
+        let (workerd, hyper) = (Contender::workerd(folder.path()).await?, Contender::hyper().await?);
+        let own = |path: &str| format!("{}{path}", node.listen());
+        let urls: [(&'static str, String); 8] = [
+            ("spillway-0.2-fresh", own("/fresh/greet")),
+            ("wasmtime-serve-0.2-fresh", fresh.url().to_owned()),
+            ("spillway-0.2-reuse", own("/reused/greet")),
+            ("wasmtime-serve-0.2-reuse", reused.url().to_owned()),
+            ("spillway-0.3-reuse", own("/greet")),
+            ("wasmtime-serve-0.3-reuse", p3.url().to_owned()),
+            ("workerd", workerd.url().to_owned()),
+            ("hyper", hyper.url().to_owned()),
+        ];
+        let mut rounds: Vec<BTreeMap<&'static str, Load>> = Vec::new();
+        for round in 0..self.rounds {
+            let mut measured = BTreeMap::new();
+            for (name, url) in &urls {
+                // The first round warms all of them up.
+                if round == 0 {
+                    load(url, 1).await?;
+                }
+                let seen = load(url, self.seconds).await?;
+                eprintln!("round {round}: {name:<26} {:>8.0}/s, p99 {:?}", seen.per_second, seen.p99);
+                measured.insert(*name, seen);
+            }
+            rounds.push(measured);
+        }
+        let over = |one: &str, other: &str| -> Vec<f64> {
+            rounds.iter().map(|round| round[one].per_second / round[other].per_second).collect()
+        };
+        let best: Vec<f64> = over("spillway-0.2-reuse", "hyper")
+            .into_iter()
+            .zip(over("spillway-0.3-reuse", "hyper"))
+            .map(|(p2, p3)| p2.max(p3))
+            .collect();
+        report.add("fresh_over_wasmtime_serve", over("spillway-0.2-fresh", "wasmtime-serve-0.2-fresh"), 2.0, 3.0);
+        let p2 = over("spillway-0.2-reuse", "wasmtime-serve-0.2-reuse");
+        report.add("reuse_over_wasmtime_serve", p2, 1.0, 1.2);
+        let p3 = over("spillway-0.3-reuse", "wasmtime-serve-0.3-reuse");
+        report.add("p3_reuse_over_wasmtime_serve", p3, 1.0, 1.2);
+        report.add("reuse_over_hyper", best, 0.45, 0.6);
+        report.add("fresh_over_workerd", over("spillway-0.2-fresh", "workerd"), 1.3, 1.8);
+        for (name, _) in &urls {
+            let median =
+                |value: fn(&Load) -> f64| Spread::of(rounds.iter().map(|round| value(&round[name])).collect()).median;
+            let p50_us = median(|load| load.p50.as_secs_f64() * 1e6);
+            let p99_us = median(|load| load.p99.as_secs_f64() * 1e6);
+            report.servers.insert(name, Server { per_second: median(|load| load.per_second), p50_us, p99_us });
+        }
+        Ok(())
+    }
+
+    /// Fresh sandboxes, on both cores over on one.
+    async fn two_cores(&self) -> anyhow::Result<Vec<f64>> {
+        let (one, two) = (node(&["taskset", "--cpu-list", "0"]).await?, node(&["taskset", "--cpu-list", "0,1"]).await?);
+        let mut ratios = Vec::new();
+        for _ in 0..self.rounds {
+            let per_second = async |node: &Node| load(&format!("{}/fresh/greet", node.listen()), self.seconds).await;
+            ratios.push(per_second(&two).await?.per_second / per_second(&one).await?.per_second);
+        }
+        Ok(ratios)
+    }
+}
+
+/// A node with a hello of each kind, under another program.
+async fn node(under: &[&str]) -> anyhow::Result<Node> {
+    let node = Node::builder().under(under).start().await;
+    for (name, reuse) in [("fresh", false), ("reused", true)] {
+        let built = bundle("plain");
+        let mut manifest = manifest_of(&built);
+        manifest.name = name.parse()?;
+        manifest.routes[0].pattern = RoutePattern::any_host(&format!("/{name}/*")).map_err(anyhow::Error::msg)?;
+        manifest.sandbox.reuse = reuse;
+        let answer = node.post(with_manifest(&built, &manifest.to_bundle_toml()), "").await;
+        ensure!(answer.status == 201, "{name} was not deployed: {}", answer.text());
+    }
+    node.cli(&["deploy", &bundle_file("greet").display().to_string(), "--json"]).await.json();
+    Ok(node)
+}
+
+fn print(report: &Report) {
+    for (name, Server { per_second, p50_us, p99_us }) in &report.servers {
+        println!("{name:<28} {per_second:>9.0}/s   p50 {p50_us:>7.0} us   p99 {p99_us:>7.0} us");
+    }
+    for (key, Figure { spread, gate, aim, less }) in &report.figures {
+        let Spread { median, p10, p90, runs } = spread;
+        let missed = if *less { median > gate } else { median < gate };
+        let word = if missed { "gate missed" } else { "" };
+        println!("{key:<28} {median:>14.2}  ({p10:.2} to {p90:.2}, {runs} runs; gate {gate}, aim {aim}) {word}");
+    }
+}

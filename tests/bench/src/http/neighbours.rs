@@ -1,0 +1,108 @@
+//! What a function's callers notice of others that misbehave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use spillway_tests::{Node, bundle, bundle_file, manifest_of, with_manifest};
+
+use super::load::load;
+use super::node;
+use crate::caller::Caller;
+
+/// Connections, each with at most one call under way.
+const CALLERS: u32 = 16;
+
+/// The 99th percentile of hello at half load beside functions that loop, take all memory and are being deployed, over that of
+/// hello alone.
+pub(super) async fn ratios(seconds: u64, rounds: u16) -> anyhow::Result<Vec<f64>> {
+    let node = Arc::new(node(&[]).await?);
+    node.cli(&["deploy", &bundle_file("misbehave").display().to_string(), "--json"]).await.json();
+    let full = load(&format!("{}/greet", node.listen()), seconds).await?;
+    let mut ratios = Vec::new();
+    for _ in 0..rounds {
+        let alone = half_load(&node, full.per_second / 2.0, seconds).await?;
+        let neighbours = Neighbours::start(&node);
+        let beside = half_load(&node, full.per_second / 2.0, seconds).await?;
+        neighbours.stop().await?;
+        eprintln!("half load: p99 {alone:?} alone, {beside:?} beside others");
+        ratios.push(beside.as_secs_f64() / alone.as_secs_f64());
+    }
+    Ok(ratios)
+}
+
+/// Calls at an even rate; gives the 99th percentile.
+async fn half_load(node: &Node, per_second: f64, seconds: u64) -> anyhow::Result<Duration> {
+    let every = Duration::from_secs_f64(f64::from(CALLERS) / per_second);
+    let started = Instant::now();
+    let mut callers = Vec::new();
+    for number in 0..CALLERS {
+        let mut caller = Caller::connect(node.listen()).await?;
+        callers.push(tokio::spawn(async move {
+            let mut times = Vec::new();
+            let mut due = started + every * number / CALLERS;
+            while due < started + Duration::from_secs(seconds) {
+                tokio::time::sleep_until(due.into()).await;
+                let (_, took) = caller.post("/greet", Bytes::new()).await?;
+                times.push(took);
+                due += every;
+            }
+            anyhow::Ok(times)
+        }));
+    }
+    let mut times = Vec::new();
+    for caller in callers {
+        times.extend(caller.await??);
+    }
+    times.sort_unstable();
+    Ok(times[(times.len() - 1) * 99 / 100])
+}
+
+/// Functions that misbehave until they are stopped.
+struct Neighbours {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Neighbours {
+    fn start(node: &Arc<Node>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tasks = Vec::new();
+        for misdeed in ["loop", "allocate"] {
+            let (node, stop) = (node.clone(), stop.clone());
+            tasks.push(tokio::spawn(async move {
+                while !stop.load(Relaxed) {
+                    node.call(&format!("/misbehave/{misdeed}")).await;
+                }
+                Ok(())
+            }));
+        }
+        let (node, stopped) = (node.clone(), stop.clone());
+        tasks.push(tokio::spawn(async move {
+            let built = bundle("plain");
+            for round in 0_u64.. {
+                if stopped.load(Relaxed) {
+                    break;
+                }
+                // Another component each time, so that it is compiled.
+                let mut manifest = manifest_of(&built);
+                manifest.name = "deployed".parse()?;
+                manifest.routes[0].pattern =
+                    spillway_types::RoutePattern::any_host("/deployed/*").map_err(anyhow::Error::msg)?;
+                let other = super::size::other(&built, round)?;
+                node.post(with_manifest(&other, &manifest.to_bundle_toml()), "").await;
+            }
+            Ok(())
+        }));
+        Self { stop, tasks }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Relaxed);
+        for task in self.tasks {
+            task.await??;
+        }
+        Ok(())
+    }
+}
