@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
 use crate::component::Interface;
 
@@ -21,7 +21,7 @@ const TABLES_PER_SANDBOX: u32 = 50;
 
 /// Bytes that a freed slot keeps instead of giving them back to the kernel. Page unmapping takes a lock per process and
 /// is why default pooling does not scale past one core (design decision 1).
-const MEMORY_KEPT: usize = 512 * 1024;
+const MEMORY_KEPT: usize = 2 << 20;
 const TABLE_KEPT: usize = 64 * 1024;
 const STACK_KEPT: usize = 64 * 1024;
 
@@ -63,7 +63,9 @@ fn config(sandboxes: u32) -> Config {
         .max_core_instance_size(4 << 20)
         .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(TABLE_KEPT)
-        .async_stack_keep_resident(STACK_KEPT);
+        .async_stack_keep_resident(STACK_KEPT)
+        // Where the kernel tells which pages were written to (Linux 6.7), only those are reset.
+        .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config.allocation_strategy(pool);
     config.epoch_interruption(true);
