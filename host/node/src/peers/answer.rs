@@ -1,5 +1,6 @@
 //! Answers what peers ask. A peer has shown its certificate; what it asks for is checked here all the same.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -132,7 +133,7 @@ impl Node {
         let id: FunctionId = take(headers, FUNCTION)?;
         let bundle: Digest = take(headers, BUNDLE)?;
         let origin: NodeIdentity = take(headers, ORIGIN)?;
-        let hops: u32 = take(headers, HOPS)?;
+        let hops = take::<NonZeroU32>(headers, HOPS)?.get();
         if hops > HOPS_MAX || origin == *cluster.identity() {
             let detail =
                 format!("the call of {id} has been sent {hops} times and came to {} again", cluster.identity().node);
