@@ -18,7 +18,7 @@ use super::record::Record;
 use super::respond::{add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
 use crate::estimates::Expected;
 use crate::node::{Node, Target};
-use crate::peers::wire::{INVOCATION, Journey, REFUSED};
+use crate::peers::wire::{INVOCATION, Journey, NODE, REFUSED, WORK};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
 
@@ -164,8 +164,10 @@ impl Node {
                 let length = if is_head { Some(0) } else { announced };
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
-                // Only the node says that it has not run a call: who has sent it would run it again.
-                response.headers_mut().remove(REFUSED);
+                // Only nodes say that they have not run a call, or which of them has: who has sent it would run it again.
+                for field in [REFUSED, NODE, WORK] {
+                    response.headers_mut().remove(field);
+                }
                 if wants_timing {
                     add_server_timing(response.headers_mut(), queued, &timing, took);
                 }
