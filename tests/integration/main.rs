@@ -10,6 +10,9 @@
 //! | `observability` | logs, metrics, timing, traces |
 //! | `hangups` | callers that hang up |
 //! | `overflow` | more calls than a node finishes in time, with another beside it |
+//! | `canary` | where payloads go then: searched for in all that was on the wire |
+//! | `liars`, `strays` | peers that lie about themselves, and calls that none should have sent |
+//! | `journeys` | what travels with a call from node to node, and what comes back |
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `bodies` | bodies of 200 MB in both directions |
@@ -25,6 +28,7 @@
 //! | `two_builds` | an older build beside this one |
 //! | `docs`, `walkthrough` | commands and links of the documentation, and the README followed from top to bottom |
 //! | `markdown` | the parts of pages that these check |
+//! | `fake_peer` | the peer of `liars` and `strays`, which is none |
 //! | `variants` | built guests with another manifest, for several of these |
 
 mod bad_bundles;
@@ -34,18 +38,22 @@ mod bills;
 mod blocking;
 mod bodies;
 mod body_limits;
+mod canary;
 mod clusters;
 mod control;
 mod crash;
 mod denials;
 mod docs;
+mod fake_peer;
 mod faults;
 mod foreign;
 mod hangups;
 mod hostile_models;
 mod hostile_sizes;
 mod impostors;
+mod journeys;
 mod layers;
+mod liars;
 mod load;
 mod markdown;
 mod models;
@@ -64,6 +72,7 @@ mod serving;
 mod shortages;
 mod shutdown;
 mod startup;
+mod strays;
 mod syscalls;
 mod two_builds;
 mod variants;

@@ -113,14 +113,23 @@ impl Cluster {
         identity
     }
 
+    /// As [`builder`](Self::builder), with an address for other nodes that the test knows before.
+    pub async fn builder_at(&self, peer: SocketAddr, name: &str, role: &str, site: &str) -> NodeBuilder {
+        let builder = self.identified(name, role, site).await;
+        builder.args(&["--join", &self.nats.url(), "--peer", &peer.to_string()])
+    }
+
+    async fn identified(&self, name: &str, role: &str, site: &str) -> NodeBuilder {
+        let identity = self.issue(name, role, site).await;
+        Node::builder().data(&self.data(name)).args(&["--identity", &identity, "--trust", &self.public_key])
+    }
+
     /// How a node of the cluster is to be started. Its data stays until the cluster ends.
     pub async fn builder(&self, name: &str, role: &str, site: &str) -> NodeBuilder {
-        let identity = self.issue(name, role, site).await;
-        let builder =
-            Node::builder().data(&self.data(name)).args(&["--identity", &identity, "--trust", &self.public_key]);
         let Some(network) = &self.network else {
-            return builder.args(&["--join", &self.nats.url(), "--peer", "127.0.0.1:0"]);
+            return self.builder_at(SocketAddr::from(([127, 0, 0, 1], 0)), name, role, site).await;
         };
+        let builder = self.identified(name, role, site).await;
         let mut doors = self.doors.lock().await;
         if !doors.contains_key(name) {
             let peer = free_port();
@@ -172,8 +181,11 @@ impl Cluster {
     }
 }
 
-/// A port that nobody listens on, for a node that is told of it twice.
-fn free_port() -> SocketAddr {
+/// A port that nobody listens on, for a node whose port has to be known before it starts.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a listener has an address")
 }

@@ -6,6 +6,7 @@
 //! | `cluster`, `nats` | several nodes that share a control store, and its server |
 //! | `network`, `owner` | the ways between nodes, to be made slow, lossy or parted |
 //! | `process` | how processes end and what they write |
+//! | `wiretap` | what goes over the wire, captured and decrypted |
 //! | `quota` | a share of the processor |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
@@ -28,10 +29,11 @@ mod process;
 mod quota;
 mod start;
 mod wait;
+mod wiretap;
 
 pub use answer::Answer;
 pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifest, workspace};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_port};
 pub use metrics::Metrics;
 pub use nats::NatsServer;
 pub use network::{Network, Way};
@@ -40,3 +42,4 @@ pub use process::{Exit, Ran};
 pub use quota::Quota;
 pub use start::NodeBuilder;
 pub use wait::wait_until;
+pub use wiretap::{Capture, Conversation, Wiretap, contains};

@@ -33,5 +33,5 @@ pub use reload::ReloadingIdentity;
 pub use rustls::pki_types::ServerName;
 pub use secret::{FileError, read_bounded, read_secret, write_new, write_secret};
 pub use signed::{STATEMENT_BYTES_MAX, SignedStatement, Untrusted, is_newer};
-pub use tls::server_name;
+pub use tls::{key_log_file, server_name};
 pub use trusted::{TrustError, TrustedKey, TrustedKeys};

@@ -1,5 +1,6 @@
 //! TLS between nodes: version 1.3, HTTP/2, both ends with certificates of the cluster's authority.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, KeyLogFile, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use spillway_types::{ClusterName, NodeIdentity, NodeName};
 
@@ -23,6 +24,13 @@ const ALPN: &[u8] = b"h2";
 /// The name that a node wants in the certificate of the node that it calls, wherever that one listens.
 pub fn server_name(node: &NodeName, cluster: &ClusterName) -> ServerName<'static> {
     ServerName::try_from(dns_name(node, cluster)).expect("labels and dots, 136 characters at most, are a DNS name")
+}
+
+/// The file that gets the secrets of all connections between nodes, where the environment asks for one: as browsers do, to
+/// look at one's own traffic. Whoever reads it can read that.
+pub fn key_log_file() -> Option<PathBuf> {
+    // The name that `KeyLogFile` looks for.
+    std::env::var_os("SSLKEYLOGFILE").map(PathBuf::from)
 }
 
 /// What a node shows to others and by what it knows them.
@@ -57,6 +65,7 @@ impl Credentials {
         // A resumed session skips the certificate, which may have expired and whose authority may be trusted no more.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.key_log = Arc::new(KeyLogFile::new());
         Ok(config)
     }
 
@@ -71,6 +80,7 @@ impl Credentials {
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
+        config.key_log = Arc::new(KeyLogFile::new());
         Ok(config)
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use spillway_cluster::{
     ControlKey, ControlStore, Durability, EmbeddedControl, Expected, Lease, NatsConfig, NatsControl, Store,
 };
-use spillway_trust::{IdentityFiles, ReloadingIdentity};
+use spillway_trust::{IdentityFiles, ReloadingIdentity, key_log_file};
 use spillway_types::NodeIdentity;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -48,6 +48,10 @@ pub(crate) async fn join(config: &ClusterConfig, store: &Store, addresses: &Addr
     let identity = Arc::new(identity);
     let own = identity.current().node.clone();
     check_place(config, &own)?;
+    if let Some(file) = key_log_file() {
+        let file = file.display();
+        tracing::warn!(%file, "SSLKEYLOGFILE is set: whoever reads that file can read all that this node and others say to each other; unset it unless you are looking into just that");
+    }
     let listener = PeerListener::bind(config.peer).await?;
     let peer = advertised(config, listener.address()?)?;
 

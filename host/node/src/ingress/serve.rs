@@ -19,7 +19,7 @@ use super::respond::{add_bill, add_invocation, add_server_timing, problem_respon
 use super::wishes::{BILL, Wishes};
 use crate::estimates::Expected;
 use crate::node::{Node, Target};
-use crate::peers::wire::{INVOCATION, Journey, REFUSED};
+use crate::peers::wire::{INVOCATION, Journey, NODE, REFUSED, WORK};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
 
@@ -163,10 +163,11 @@ impl Node {
                 let bill = record.bill();
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
-                // Only the node says that it has not run a call: who has sent it would run it again.
-                response.headers_mut().remove(REFUSED);
-                // And what it costs.
-                response.headers_mut().remove(BILL);
+                // Only nodes say that they have not run a call, which of them has, or what it costs: who has sent it would
+                // run it again.
+                for field in [REFUSED, NODE, WORK, BILL] {
+                    response.headers_mut().remove(field);
+                }
                 if wishes.wants_bill {
                     add_bill(response.headers_mut(), self.cluster.as_ref().map(|cluster| cluster.identity()), &bill);
                 }

@@ -1,5 +1,6 @@
 //! Answers what peers ask. A peer has shown its certificate; what it asks for is checked here all the same.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -142,7 +143,7 @@ impl Node {
         let id: FunctionId = take(headers, FUNCTION)?;
         let bundle: Digest = take(headers, BUNDLE)?;
         let origin: NodeIdentity = take(headers, ORIGIN)?;
-        let hops: u32 = take(headers, HOPS)?;
+        let hops = take::<NonZeroU32>(headers, HOPS)?.get();
         let invocation = headers.get(INVOCATION).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
         let audit = |kind, peer: &NodeIdentity, detail: &str| {
             let (function, peer) = (Some(id.clone()), Some(peer.to_string()));

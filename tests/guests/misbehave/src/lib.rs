@@ -3,12 +3,14 @@
 //! A denial is answered with its own words, so that tests see what the guest sees.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use spillway_sdk::{
     Body, DType, Error, IntoResponse, Model, Request, RequestExt, Response, Result, Tensor, function, keyvalue, log,
 };
 
+mod answer;
 mod outside;
 mod tensors;
 
@@ -39,6 +41,8 @@ async fn handle(request: Request) -> Result<Response> {
             "an hour later\n".into_response()
         }
         "slow" => slow(&request).await?,
+        "work" => work(request).await?,
+        "answer" => answer::as_asked(&request)?,
         "allocate" => allocate(),
         "panic" => panic!("on purpose"),
         "trap" => std::process::abort(),
@@ -108,6 +112,24 @@ async fn slow(request: &Request) -> Result<Response> {
     log::info!("slow begins");
     outside::wait(ms).await;
     Ok(format!("waited {ms} ms\n").into_response())
+}
+
+/// Writes its body into the log, and keeps a core busy as long as the caller says.
+async fn work(request: Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct For {
+        ms: u64,
+    }
+    let For { ms } = request.query()?;
+    log::info!("work on {}", request.into_body().text().await?);
+    let (begun, mut turns) = (Instant::now(), 0_u64);
+    while begun.elapsed() < Duration::from_millis(ms) {
+        // Between two looks at the clock, which only the host can read.
+        for _ in 0..10_000 {
+            turns = black_box(turns.wrapping_add(1));
+        }
+    }
+    Ok("done\n".into_response())
 }
 
 fn run_for_ever() -> ! {
