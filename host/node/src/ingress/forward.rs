@@ -34,6 +34,9 @@ use crate::peers::{ClientError, Peer};
 /// A body of this size is kept, so that it can be sent again.
 const REPLAY_BYTES_MAX: u64 = 64 << 10;
 
+/// What part of a call's time a peer gets that has failed before: the rest is for whoever runs it then.
+const TRIAL: u32 = 3;
+
 /// A call that goes to another node.
 pub(super) struct Errand<'a> {
     pub(super) id: &'a FunctionId,
@@ -148,13 +151,18 @@ impl Errand<'_> {
             outgoing
                 .headers_mut()
                 .insert(DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+            // A call that is to show whether a peer has come back gets it a part of its time only, so that it can still be
+            // made elsewhere.
+            let on_trial = self.may_run_again(&body) && peer.load(|load, _| load.breaker.is_open());
+            let until = if on_trial { Instant::now() + left / TRIAL } else { self.deadline };
             let mut watched = Watched::begin(peer, self.work, self.expect(cluster, peer, size.lower()));
-            let sent = tokio::time::timeout_at(self.deadline.into(), peer.client.send(outgoing)).await;
+            let sent = tokio::time::timeout_at(until.into(), peer.client.send(outgoing)).await;
             match &sent {
                 Ok(Ok(response)) => watched.answered(response),
                 _ => watched.failed(),
             }
             match sent {
+                Err(_) if on_trial => troubles.push(format!("{} has failed before, and does again", peer.name())),
                 Err(_) => return Err(self.late(Some(peer.name()))),
                 // The status alone could be the function's own.
                 Ok(Ok(response))
@@ -174,7 +182,7 @@ impl Errand<'_> {
                 Ok(Err(_)) if passage.is_exceeded() => return Err(too_large()),
                 Ok(Err((ClientError::Broken { reason, .. }, _))) => {
                     tracing::warn!(function = %self.id, peer = %peer.name(), reason, "a call was sent and no answer came back");
-                    if self.manifest.effects == Effects::Unsafe || !body.is_kept() {
+                    if !self.may_run_again(&body) {
                         return Err(self.ambiguous(peer.name(), &reason));
                     }
                     troubles.push(format!("the connection to {} broke", peer.name()));
@@ -191,6 +199,11 @@ impl Errand<'_> {
         failed.problem.retry_after_seconds = retry_after;
         failed.unsent = body.take().map(|body| Request::from_parts(original, Limited::unsent(body)));
         Err(failed)
+    }
+
+    /// Whether the call may be sent again after a peer may have run it.
+    fn may_run_again(&self, body: &Payload) -> bool {
+        self.manifest.effects != Effects::Unsafe && body.is_kept()
     }
 
     /// When the peer is expected to answer, by its own word.
