@@ -5,6 +5,7 @@
 //! | `models` | `cargo xtask bench models`: what HTTP, sandbox and host calls add to inference |
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
+//! | `showcase` | `cargo xtask demo --cluster`: the same, to look at |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
@@ -16,6 +17,7 @@ mod models;
 mod native;
 mod overflow;
 mod plain;
+mod showcase;
 mod spread;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,9 @@ enum Bench {
     Cluster(cluster::Cluster),
     /// What sending calls over gains where a node has too little
     Overflow(overflow::Overflow),
+    /// Shows what sending calls over gains; for `cargo xtask demo --cluster`
+    #[command(hide = true)]
+    Showcase(showcase::Showcase),
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
@@ -47,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
         Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Overflow(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Showcase(showcase) => tokio::runtime::Runtime::new()?.block_on(showcase.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Native(native) => native.run(),
         Bench::Plain(plain) => plain.run(),

