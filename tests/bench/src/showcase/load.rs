@@ -15,6 +15,10 @@ use super::tally::{Outcome, Record, Tally};
 /// A caller gives up so many times its patience after it has called.
 const GIVE_UP: u32 = 3;
 
+/// From so many of each a node learns: few pictures, of which one keeps the smallest node busy for ten seconds.
+const FILES: usize = 100;
+const PICTURES: usize = 1;
+
 /// A load under way, and what became of its calls so far.
 pub(crate) struct Load {
     pub(crate) ramp: Ramp,
@@ -89,19 +93,19 @@ async fn call(request: RequestBuilder, function: Function, due: Duration, edge: 
     Record { function, due, took, outcome: Outcome::of(status, took, patience), ran_on, cost: bill::cost(&headers) }
 }
 
-/// Calls of the mix per second that a node does one after the other, over whole rounds, for at least so long.
+/// Lets a node learn how long calls take. Gives how many calls of the mix it does per second, one after the other.
 ///
 /// # Errors
 /// A call is not answered.
-pub(crate) async fn capacity(stage: &Stage, node: usize, mix: &Mix, at_least: Duration) -> anyhow::Result<f64> {
-    let (started, mut calls) = (Instant::now(), 0);
-    while calls == 0 || started.elapsed() < at_least {
-        for _ in 0..ROUND {
-            let (function, body) = mix.call(calls);
-            let request = stage.node(node).request(Method::POST, &format!("/{}", function.name())).body(body);
-            request.send().await?.error_for_status()?.bytes().await?;
-            calls += 1;
+pub(crate) async fn learn(stage: &Stage, node: usize, mix: &Mix) -> anyhow::Result<f64> {
+    let timed = async |function: Function, bodies: usize| {
+        let started = Instant::now();
+        for number in 0..bodies {
+            let request = stage.node(node).request(Method::POST, &format!("/{}", function.name()));
+            request.body(mix.body(function, number)).send().await?.error_for_status()?.bytes().await?;
         }
-    }
-    Ok(calls as f64 / started.elapsed().as_secs_f64())
+        anyhow::Ok(started.elapsed().as_secs_f64() / bodies as f64)
+    };
+    let (sniff, ocr) = (timed(Function::Sniff, FILES).await?, timed(Function::Ocr, PICTURES).await?);
+    Ok(ROUND as f64 / (sniff * (ROUND - 1) as f64 + ocr))
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use spillway_tests::workspace;
 
 /// After how many calls the mix begins anew. Odd, so that both edge nodes get pictures in turn.
-pub(crate) const ROUND: usize = 25;
-/// Pictures that take an edge node a fraction of their deadline. Larger ones would keep the smallest node busy for seconds.
-const PICTURES: [&str; 3] = ["bilevel.png", "label.png", "palette.png"];
+pub(crate) const ROUND: usize = 301;
+/// Small pictures, which take about as long as each other: more than a hundred times as long as a file, all the same.
+const PICTURES: [&str; 3] = ["bilevel.png", "palette.png", "gray.png"];
 /// `sniff` looks at the ends of a file: all files take as long, and large ones only fill the way to the cloud.
 const FILE_MAX: u64 = 16 << 10;
 
@@ -34,8 +34,8 @@ impl Function {
     /// How long its callers wait.
     pub(crate) fn patience(self) -> Duration {
         match self {
-            Self::Sniff => Duration::from_millis(800),
-            Self::Ocr => Duration::from_secs(4),
+            Self::Sniff => Duration::from_secs(2),
+            Self::Ocr => Duration::from_secs(8),
         }
     }
 }
@@ -73,19 +73,19 @@ impl Mix {
 
     /// The call with this number.
     pub(crate) fn call(&self, number: usize) -> (Function, Bytes) {
-        let nth = |bodies: &[Bytes], number: usize| bodies[number % bodies.len()].clone();
         if number % ROUND == ROUND / 2 {
-            return (Function::Ocr, nth(&self.pictures, number / ROUND));
+            return (Function::Ocr, self.body(Function::Ocr, number / ROUND));
         }
-        (Function::Sniff, nth(&self.files, number))
+        (Function::Sniff, self.body(Function::Sniff, number))
     }
 
-    /// A body for a function.
-    pub(crate) fn one(&self, function: Function) -> Bytes {
-        match function {
-            Function::Sniff => self.files[0].clone(),
-            Function::Ocr => self.pictures[0].clone(),
-        }
+    /// A body for a function; they come again and again.
+    pub(crate) fn body(&self, function: Function, number: usize) -> Bytes {
+        let bodies = match function {
+            Function::Sniff => &self.files,
+            Function::Ocr => &self.pictures,
+        };
+        bodies[number % bodies.len()].clone()
     }
 }
 

@@ -58,9 +58,6 @@ pub(crate) struct Showcase {
     plot: PathBuf,
 }
 
-/// How long a node is called to learn how long calls take, before anything is measured.
-const WARM: Duration = Duration::from_secs(8);
-
 impl Showcase {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let mut interrupted = std::pin::pin!(interrupted());
@@ -90,20 +87,18 @@ impl Showcase {
 
         say("start", "kiosk and counter at the edge, cloud 20 ms away, with --no-overflow");
         stage.start(&["--no-overflow"]).await?;
-        say("measure", "what the edge can do");
-        warm(stage, &mix, 0..NODES.len()).await?;
-        let capacities = warm(stage, &mix, 0..EDGES).await?;
-        let capacity = capacities.iter().sum::<f64>();
+        say("measure", "what each node can do");
+        let capacities = learn(stage, &mix).await?;
         for (place, capacity) in NODES.iter().zip(&capacities) {
             say("", format!("{}: {capacity:.1} calls/s", place.name));
         }
-        let ramp = Ramp::new(capacity, Duration::from_secs(self.seconds));
+        let ramp = Ramp::new(capacities[..EDGES].iter().sum(), Duration::from_secs(self.seconds));
         let without = load(stage, &mix, ramp, "without spilling").await?;
         stage.stop().await;
 
         say("start", "the same nodes, with spilling");
         stage.start(&[]).await?;
-        warm(stage, &mix, 0..NODES.len()).await?;
+        learn(stage, &mix).await?;
         let with = load(stage, &mix, ramp, "with spilling").await?;
 
         let comparison = Comparison { with: &with.tally(|_| true), without: &without.tally(|_| true) };
@@ -134,9 +129,9 @@ impl Showcase {
     }
 }
 
-/// Lets nodes learn how long calls take; gives how many they do in a second.
-async fn warm(stage: &Stage, mix: &Mix, nodes: std::ops::Range<usize>) -> anyhow::Result<Vec<f64>> {
-    try_join_all(nodes.map(|node| load::capacity(stage, node, mix, WARM))).await
+/// Lets all nodes learn how long calls take; gives how many each does per second.
+async fn learn(stage: &Stage, mix: &Mix) -> anyhow::Result<Vec<f64>> {
+    try_join_all((0..NODES.len()).map(|node| load::learn(stage, node, mix))).await
 }
 
 /// Runs a load, and shows it meanwhile.

@@ -71,7 +71,7 @@ fn chart<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, ramp: Ramp, with: &[Reco
     area.fill(&WHITE)?;
     let highest = (0..Ramp::steps()).map(|step| ramp.rate(step)).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(area)
-        .caption("Answers in time, by the node that gave them", (FONT, 22).into_font().color(&TEXT))
+        .caption("Answers in time, by the node that ran them", (FONT, 22).into_font().color(&TEXT))
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(60)
@@ -95,7 +95,7 @@ fn chart<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, ramp: Ramp, with: &[Reco
         let color = OF_NODES[node];
         chart
             .draw_series(AreaSeries::new(rates.corners(), 0.0, color.filled()))?
-            .label(format!("with spilling, by {} ({})", NODES[node].name, NODES[node].role))
+            .label(format!("with spilling, by {}, {}", NODES[node].name, NODES[node].role))
             .legend(move |(x, y)| Rectangle::new([(x, y - 7), (x + 24, y + 7)], color.filled()));
     }
     let without = Rates::of(ramp, without, |record| record.outcome == Outcome::InTime);

@@ -163,7 +163,7 @@ async fn serves(node: &Node, mix: &Mix) -> anyhow::Result<()> {
     let started = Instant::now();
     for function in Function::ALL {
         loop {
-            let request = node.request(Method::POST, &format!("/{}", function.name())).body(mix.one(function));
+            let request = node.request(Method::POST, &format!("/{}", function.name())).body(mix.body(function, 0));
             let answer = request.timeout(SERVE_MAX).send().await?;
             if answer.status() == 200 && !answer.headers().contains_key("spillway-node") {
                 break;

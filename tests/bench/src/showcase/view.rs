@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKS_PER_QUESTION: usize = 4;
 /// What is shown as of now is of so long.
 const WINDOW: Duration = Duration::from_secs(3);
-/// Calls of a step are answered or refused so long after its end, most of them.
-const AFTERMATH: Duration = Duration::from_secs(1);
+/// Calls of a step have been answered or refused so long after its end, but for a few pictures.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Shows a load until it is dropped.
 pub(crate) async fn follow(load: &Load, stage: &Stage, title: &str) -> Infallible {
