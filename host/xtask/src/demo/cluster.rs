@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::Demo;
@@ -32,16 +33,25 @@ impl Demo {
             // Ctrl-C on the terminal is for us: nodes and NATS would end under the calls, each at its own time.
             .process_group(0);
         step::say("demo", "NATS, two edge nodes, one cloud node");
+        // Heard from before it starts, or it would go on alone.
+        let mut signals =
+            [signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?, signal(SignalKind::terminate())?];
         let mut showcase = showcase.spawn().context("`spillway-bench` does not start")?;
         let status = tokio::select! {
             status = showcase.wait() => status?,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                stop(&mut showcase).await?
-            }
+            () = interrupted(&mut signals) => stop(&mut showcase).await?,
         };
         anyhow::ensure!(status.success(), "the demo ended with {status}");
         Ok(())
+    }
+}
+
+/// Returns at the first signal.
+async fn interrupted([ctrl_c, hung_up, terminated]: &mut [Signal; 3]) {
+    tokio::select! {
+        _ = ctrl_c.recv() => {}
+        _ = hung_up.recv() => {}
+        _ = terminated.recv() => {}
     }
 }
 

@@ -146,11 +146,13 @@ async fn load(stage: &Stage, mix: &Mix, ramp: Ramp, title: &str) -> anyhow::Resu
     Ok(load)
 }
 
-/// Ctrl-C, or a polite end by another process.
+/// Ctrl-C, a terminal that goes, or a polite end by another process.
 async fn interrupted() -> anyhow::Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
+    let [mut ctrl_c, mut hung_up, mut terminated] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?, signal(SignalKind::terminate())?];
     tokio::select! {
-        outcome = tokio::signal::ctrl_c() => outcome?,
+        _ = ctrl_c.recv() => {}
+        _ = hung_up.recv() => {}
         _ = terminated.recv() => {}
     }
     Ok(())

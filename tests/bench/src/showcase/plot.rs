@@ -95,7 +95,7 @@ fn chart<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, ramp: Ramp, with: &[Reco
         let color = OF_NODES[node];
         chart
             .draw_series(AreaSeries::new(rates.corners(), 0.0, color.filled()))?
-            .label(format!("with spilling, by {}, {}", NODES[node].name, NODES[node].role))
+            .label(format!("with spilling, on {}", NODES[node].name))
             .legend(move |(x, y)| Rectangle::new([(x, y - 7), (x + 24, y + 7)], color.filled()));
     }
     let without = Rates::of(ramp, without, |record| record.outcome == Outcome::InTime);
