@@ -48,7 +48,15 @@ impl Cluster {
     /// # Panics
     /// As [`start`](Self::start).
     pub async fn over_network(seed: u64) -> Self {
-        Self::with(NatsServer::start(), Some(Network::new(seed))).await
+        Self::over(Network::new(seed)).await
+    }
+
+    /// As [`over_network`](Self::over_network), with a network that is there already.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn over(network: Network) -> Self {
+        Self::with(NatsServer::start(), Some(network)).await
     }
 
     /// As [`start`](Self::start), with a server of NATS that runs already.
@@ -145,7 +153,7 @@ impl Cluster {
     /// The ways between the nodes.
     ///
     /// # Panics
-    /// If the cluster was not started with [`over_network`](Self::over_network).
+    /// If the cluster was not started with [`over_network`](Self::over_network) or [`over`](Self::over).
     pub fn network(&self) -> &Network {
         self.network.as_ref().expect("the cluster was started over a network")
     }

