@@ -122,7 +122,7 @@ impl Http {
         let (fresh, reused) = (Contender::wasmtime_serve("plain", &[]), Contender::wasmtime_serve("plain", &many));
         let (fresh, reused) = (fresh.await?, reused.await?);
         let p3 = ["-Sp3", "-Wcomponent-model-async", many[0], many[1]];
-        let p3 = Contender::wasmtime_serve("greet", &p3).await?;
+        let p3 = Contender::wasmtime_serve("constant", &p3).await?;
         let (workerd, hyper) = (Contender::workerd(folder.path()).await?, Contender::hyper().await?);
         let own = |path: &str| format!("{}{path}", node.listen());
         let urls: [(&'static str, String); 8] = [
@@ -130,7 +130,7 @@ impl Http {
             ("wasmtime-serve-0.2-fresh", fresh.url().to_owned()),
             ("spillway-0.2-reuse", own("/reused/greet")),
             ("wasmtime-serve-0.2-reuse", reused.url().to_owned()),
-            ("spillway-0.3-reuse", own("/greet")),
+            ("spillway-0.3-reuse", own("/constant")),
             ("wasmtime-serve-0.3-reuse", p3.url().to_owned()),
             ("workerd", workerd.url().to_owned()),
             ("hyper", hyper.url().to_owned()),
@@ -198,7 +198,7 @@ async fn node(under: &[&str]) -> anyhow::Result<Node> {
         let answer = node.post(with_manifest(&built, &manifest.to_bundle_toml()), "").await;
         ensure!(answer.status == 201, "{name} was not deployed: {}", answer.text());
     }
-    node.cli(&["deploy", &bundle_file("greet").display().to_string(), "--json"]).await.json();
+    node.cli(&["deploy", &bundle_file("constant").display().to_string(), "--json"]).await.json();
     Ok(node)
 }
 

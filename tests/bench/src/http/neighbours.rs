@@ -19,7 +19,7 @@ const CALLERS: u32 = 16;
 pub(super) async fn ratios(seconds: u64, rounds: u16) -> anyhow::Result<Vec<f64>> {
     let node = Arc::new(node(&[]).await?);
     node.cli(&["deploy", &bundle_file("misbehave").display().to_string(), "--json"]).await.json();
-    let full = load(&format!("{}/greet", node.listen()), seconds).await?;
+    let full = load(&format!("{}/constant", node.listen()), seconds).await?;
     let mut ratios = Vec::new();
     for _ in 0..rounds {
         let alone = half_load(&node, full.per_second / 2.0, seconds).await?;
@@ -44,7 +44,7 @@ async fn half_load(node: &Node, per_second: f64, seconds: u64) -> anyhow::Result
             let mut due = started + every * number / CALLERS;
             while due < started + Duration::from_secs(seconds) {
                 tokio::time::sleep_until(due.into()).await;
-                let (_, took) = caller.post("/greet", Bytes::new()).await?;
+                let (_, took) = caller.post("/constant", Bytes::new()).await?;
                 times.push(took);
                 due += every;
             }
