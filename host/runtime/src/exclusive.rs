@@ -2,14 +2,22 @@
 //!
 //! wasmtime's `ProxyHandler` needs concurrency support, which the 0.2 engine goes without for speed; so the pool is ours.
 //! Cancelling is simple here: dropping the store ends whatever runs in it.
+//!
+//! A guest runs in the task of its call, and goes on there while its body is read: a task of its own would have to be woken
+//! for each step, on another core as often as not. Only what is left of it when its caller has gone gets one.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use spillway_types::SandboxPolicy;
 use tokio::sync::{Notify, oneshot};
 use wasmtime::{Engine, Store};
@@ -18,12 +26,12 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::Body;
 use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::fault_of;
+use crate::{Body, BodyError};
 
 /// Idle sandboxes kept for reuse; more are dropped as they come back.
 const IDLE_MAX: usize = 64;
@@ -77,18 +85,83 @@ impl Exclusive {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let caller = Caller::default();
         let guard = CallerGuard(caller.clone());
-        tokio::spawn(serve(self.pool.clone(), invocation.clone(), request, sender, caller));
-        match tokio::time::timeout_at(invocation.deadline.into(), receiver).await {
+        let mut guest = Guest::new(serve(self.pool.clone(), invocation.clone(), request, sender, caller));
+        let answered = poll_fn(|cx| {
+            guest.advance(cx);
+            Pin::new(&mut receiver).poll(cx)
+        });
+        match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
             Ok(Ok(answer)) => {
                 let (response, activity) = answer?;
-                Ok(response.map(|body| activity.watch(body, guard)))
+                Ok(response.map(|body| activity.watch(Driven { body, guest }.boxed_unsync(), guard)))
             }
-            Ok(Err(_)) => Err(Fault::Host("the sandbox's task panicked".to_owned())),
-            Err(_) => Err(Fault::Deadline),
+            Ok(Err(_)) => Err(Fault::Host("the host panicked while it ran the guest".to_owned())),
+            Err(_) => {
+                guest.end();
+                Err(Fault::Deadline)
+            }
         }
+    }
+}
+
+/// A guest at work. Dropped before it is done it gets a task of its own, in which it ends soon.
+struct Guest(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Guest {
+    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        // A panic of ours ends one call, and not the connection with all that are on it.
+        Self(Some(Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ()))))
+    }
+
+    /// Lets it run until it waits.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if let Some(work) = &mut self.0
+            && work.as_mut().poll(cx).is_ready()
+        {
+            self.0 = None;
+        }
+    }
+
+    /// Ends it where it stands.
+    fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}
+
+/// A body that its guest writes while it is read.
+struct Driven {
+    body: Body,
+    guest: Guest,
+}
+
+impl HttpBody for Driven {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.guest.advance(cx);
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
