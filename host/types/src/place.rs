@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,8 @@ pub struct Placement {
     pub sites: Vec<Site>,
     /// Which of the nodes that would answer in time shall run a call.
     pub prefer: Prefer,
+    /// How long a caller waits that says nothing of it; as long as the function may take, where this is not given.
+    pub deadline: Option<Duration>,
     /// Which calls start first where several wait.
     pub priority: Priority,
     /// What a call may cost at most, by the prices of the nodes.
@@ -233,6 +236,7 @@ impl Default for Placement {
             roles: Vec::new(),
             sites: Vec::new(),
             prefer: Prefer::default(),
+            deadline: None,
             priority: Priority::default(),
             max_cost: None,
         }

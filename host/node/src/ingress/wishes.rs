@@ -32,7 +32,7 @@ impl Wishes {
     /// Which field is not valid.
     pub(super) fn read(headers: &HeaderMap, manifest: &Manifest) -> Result<Self, Problem> {
         Ok(Self {
-            patience: patience(headers, manifest.limits.deadline)?,
+            patience: patience(headers, manifest)?,
             residency: residency(headers, manifest.placement.residency)?,
             wants_timing: headers.contains_key(TIMING),
             wants_bill: headers.contains_key(BILL),
@@ -46,13 +46,15 @@ impl Wishes {
     }
 }
 
-fn patience(headers: &HeaderMap, most: Duration) -> Result<Duration, Problem> {
+fn patience(headers: &HeaderMap, manifest: &Manifest) -> Result<Duration, Problem> {
+    let most = manifest.limits.deadline;
+    let usual = manifest.placement.deadline.map_or(most, |usual| usual.min(most));
     match headers.get(DEADLINE).map(|value| value.to_str().ok()?.parse().ok()) {
         Some(None) => {
             let detail = "spillway-deadline-ms is not a number of milliseconds; write one like 500";
             Err(Problem::new(ProblemType::BadRequest, detail))
         }
-        asked => Ok(asked.flatten().map_or(most, |asked| most.min(Duration::from_millis(asked)))),
+        asked => Ok(asked.flatten().map_or(usual, |asked| most.min(Duration::from_millis(asked)))),
     }
 }
 
@@ -93,9 +95,24 @@ mod tests {
         let mut twice = headers(&[(RESIDENCY, "site")]);
         twice.append(RESIDENCY, HeaderValue::from_static("any"));
         assert_eq!(residency(&twice, Residency::Any), Ok(Residency::Site));
-        let second = Duration::from_secs(1);
-        assert_eq!(patience(&headers(&[(DEADLINE, "5000")]), second), Ok(second));
-        assert_eq!(patience(&headers(&[(DEADLINE, "5")]), second), Ok(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn who_says_nothing_waits_as_long_as_is_usual_and_nobody_longer_than_a_call_may_take() {
+        let ms = Duration::from_millis;
+        let mut manifest = Manifest::plain("a".parse().unwrap(), Vec::new());
+        manifest.limits.deadline = ms(1000);
+        let waits = |manifest: &Manifest, asked: Option<&'static str>| {
+            let fields: Vec<_> = asked.into_iter().map(|asked| (DEADLINE, asked)).collect();
+            patience(&headers(&fields), manifest).unwrap()
+        };
+        assert_eq!(waits(&manifest, None), ms(1000));
+        manifest.placement.deadline = Some(ms(300));
+        assert_eq!(waits(&manifest, None), ms(300));
+        assert_eq!((waits(&manifest, Some("5")), waits(&manifest, Some("600"))), (ms(5), ms(600)));
+        assert_eq!(waits(&manifest, Some("5000")), ms(1000));
+        manifest.placement.deadline = Some(ms(3000));
+        assert_eq!(waits(&manifest, None), ms(1000));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
@@ -60,6 +61,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             let polled = drive.as_mut().poll(cx);
             turn_ended = Instant::now();
             inside.charge(held.bytes(), turn_ended - before);
+            inside.deliver();
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
@@ -134,7 +136,7 @@ async fn serve(
             {
                 watch.accept();
                 inside.enter(&job.invocation);
-                running.push(answer(accessor, service, job));
+                running.push(answer(accessor, service, job, inside));
                 continue;
             }
             if !running.is_empty() {
@@ -158,11 +160,29 @@ struct Inside {
     count: AtomicUsize,
     /// One that has ended is forgotten.
     guests: Mutex<Vec<Weak<Invocation>>>,
+    /// Answers of this turn. They leave at its end: by then most guests have written their bodies, too, and head and body go out
+    /// as one.
+    answers: Mutex<Vec<(AnswerSender, Answer)>>,
 }
+
+type Answer = Result<http::Response<crate::Body>, Fault>;
+type AnswerSender = oneshot::Sender<Answer>;
 
 impl Inside {
     fn enter(&self, invocation: &Arc<Invocation>) {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
+    }
+
+    fn answer(&self, to: AnswerSender, answer: Answer) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((to, answer));
+    }
+
+    fn deliver(&self) {
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (to, answer) in answers {
+            // Nobody there: the caller has hung up, and the response goes with its body.
+            let _ = to.send(answer);
+        }
     }
 
     /// The sandbox has waited for so long with so many bytes.
@@ -200,6 +220,7 @@ fn answer(
     accessor: &Accessor<SandboxState>,
     service: &Service,
     job: Job,
+    inside: &Inside,
 ) -> impl Future<Output = wasmtime::Result<Ended>> {
     let Job { invocation, request, answer, seat } = job;
     let handler = service.wasi_http_handler().func_handle();
@@ -237,8 +258,7 @@ fn answer(
             })?,
             Err(code) => Err(Fault::NoResponse(format!("the handler returned {code:?}"))),
         };
-        // Nobody there: the caller has hung up, and the response goes with its body.
-        let _ = answer.send(response);
+        inside.answer(answer, response);
         Ok(Ended::Answered)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
 use super::{placement, specialization};
-use crate::limits::{parse_bytes, parse_duration};
+use crate::limits::parse_bytes;
 use crate::{Digest, FunctionName, Limits, ModelName, Route, RoutePattern};
 
 const TOP_KEYS: [&str; 12] = [
@@ -159,12 +159,7 @@ fn read_limits(top: &Section<'_>) -> Limits {
     Limits {
         memory_bytes: bytes("memory").unwrap_or(default.memory_bytes),
         tensor_bytes: bytes("tensors").unwrap_or(default.tensor_bytes),
-        deadline: section
-            .parsed("deadline", "deadline = \"10s\"", |text| match parse_duration(text)? {
-                deadline if deadline.is_zero() => Err("`deadline` is 0; write a duration such as `10s`".to_owned()),
-                deadline => Ok(deadline),
-            })
-            .unwrap_or(default.deadline),
+        deadline: section.parsed("deadline", "deadline = \"10s\"", placement::deadline).unwrap_or(default.deadline),
         body_bytes: bytes("body").unwrap_or(default.body_bytes),
         concurrency: count("concurrency", 1).unwrap_or(default.concurrency),
         queue: count("queue", 0).unwrap_or(default.queue),
@@ -242,6 +237,10 @@ deadline = "10s"
 residency = "site"
 roles = ["edge"]
 sites = ["paris", "lyon"]
+prefer = "fast"
+deadline = "2s"
+priority = 7
+max_cost = "0.01"
 
 [models.magika]
 path = "model.onnx"

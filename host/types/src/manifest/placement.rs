@@ -1,10 +1,12 @@
 //! `[placement]`: which nodes may run the function, and how far the data of its calls may go.
 
+use std::time::Duration;
+
 use super::section::Section;
-use crate::{Money, Placement, Prefer, Priority, Residency, Role, Site};
+use crate::{Money, Placement, Prefer, Priority, Residency, Role, Site, parse_duration};
 
 /// The keys of the section.
-const KEYS: [&str; 6] = ["residency", "roles", "sites", "prefer", "priority", "max_cost"];
+const KEYS: [&str; 7] = ["residency", "roles", "sites", "prefer", "deadline", "priority", "max_cost"];
 
 /// Reads `[placement]`, or the default where it is absent.
 pub(super) fn read(top: &Section<'_>) -> Placement {
@@ -17,11 +19,20 @@ pub(super) fn read(top: &Section<'_>) -> Placement {
         roles: parsed(&section, "roles", "roles = [\"edge\"]", str::parse::<Role>),
         sites: parsed(&section, "sites", "sites = [\"paris\"]", str::parse::<Site>),
         prefer: section.parsed("prefer", "prefer = \"near\"", str::parse::<Prefer>).unwrap_or(default.prefer),
+        deadline: section.parsed("deadline", "deadline = \"500ms\"", deadline),
         priority: section
             .integer("priority", 0..=i64::from(Priority::MAX))
             .and_then(|number| u8::try_from(number).ok())
             .map_or(default.priority, Priority::new),
         max_cost: section.parsed("max_cost", "max_cost = \"0.00002\"", str::parse::<Money>),
+    }
+}
+
+/// A time that somebody can wait.
+pub(super) fn deadline(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        deadline if deadline.is_zero() => Err("`deadline` is 0; write a duration such as `10s`".to_owned()),
+        deadline => Ok(deadline),
     }
 }
 
@@ -59,6 +70,9 @@ pub(super) fn lines(placement: &Placement) -> Vec<String> {
     }
     if placement.prefer != default.prefer {
         lines.push(format!("prefer = \"{}\"", placement.prefer.as_str()));
+    }
+    if let Some(deadline) = placement.deadline {
+        lines.push(format!("deadline = \"{}ms\"", deadline.as_millis()));
     }
     if placement.priority != default.priority {
         lines.push(format!("priority = {}", placement.priority.get()));
