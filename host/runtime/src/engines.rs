@@ -21,7 +21,10 @@ const TABLES_PER_SANDBOX: u32 = 50;
 
 /// Bytes that a freed slot keeps instead of giving them back to the kernel. Page unmapping takes a lock per process and
 /// is why default pooling does not scale past one core (design decision 1).
-const MEMORY_KEPT: usize = 2 << 20;
+const MEMORY_KEPT: usize = 512 * 1024;
+/// As many may be kept where the kernel tells which of them were written to (`PAGEMAP_SCAN`, Linux 6.7): only those are reset,
+/// where else all of them would be for each sandbox.
+const MEMORY_KEPT_SCANNED: usize = 2 << 20;
 const TABLE_KEPT: usize = 64 * 1024;
 const STACK_KEPT: usize = 64 * 1024;
 
@@ -50,6 +53,7 @@ impl Engines {
 }
 
 fn config(sandboxes: u32) -> Config {
+    let scans = PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * 10)
@@ -61,10 +65,9 @@ fn config(sandboxes: u32) -> Config {
         .max_tables_per_component(TABLES_PER_SANDBOX)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        .linear_memory_keep_resident(MEMORY_KEPT)
+        .linear_memory_keep_resident(if scans { MEMORY_KEPT_SCANNED } else { MEMORY_KEPT })
         .table_keep_resident(TABLE_KEPT)
         .async_stack_keep_resident(STACK_KEPT)
-        // Where the kernel tells which pages were written to (Linux 6.7), only those are reset.
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config.allocation_strategy(pool);

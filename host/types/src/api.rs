@@ -25,19 +25,23 @@
 //! | `GET /api/v1/keys` | | [`TrustedKey`] list |
 //! | `POST /api/v1/keys` | [`TrustKey`] | [`TrustedKey`] |
 //! | `POST /api/v1/keys/{id}/revoke` | | [`TrustedKey`] |
+//! | `GET /api/v1/costs?days=` | | [`CostReport`] |
+//! | `GET /api/v1/audit?last=` | | [`AuditRecord`] list, oldest first |
 //! | `POST /api/v1/gc` | | [`GcSummary`] |
 //!
 //! A model's digest may be cut short, with or without `sha256:`, as long as it is the only one that begins so.
 //! Every failure is a [`crate::Problem`]. `name`, `route` (repeatable) and `effects` are for components without a manifest.
 
+mod books;
 mod models;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::books::{AuditRecord, CostReport, FunctionCost, NodeFault};
 pub use self::models::{AddModel, Constant, ModelStatus};
 use crate::{
-    AuditKind, Bill, ClusterName, Digest, Effects, FunctionName, Limits, Money, Namespace, NodeIdentity, NodeName,
-    Outcome, Prefer, Release, Route, SandboxPolicy,
+    Bill, ClusterName, Digest, Effects, FunctionName, Limits, Money, Namespace, NodeIdentity, NodeName, Outcome,
+    Prefer, Release, Route, SandboxPolicy,
 };
 
 /// What a node says of itself.
@@ -344,64 +348,6 @@ pub struct LogRecord {
     pub bill: Option<Bill>,
     /// The text.
     pub message: String,
-}
-
-/// What calls have cost, on all nodes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct CostReport {
-    /// By node and function.
-    pub costs: Vec<FunctionCost>,
-    /// Nodes that are not counted, and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<NodeFault>,
-}
-
-/// What calls of a function have cost on a node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FunctionCost {
-    /// The node; absent where there is no cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<NodeName>,
-    /// Namespace of the function.
-    pub namespace: Namespace,
-    /// Name of the function.
-    pub name: FunctionName,
-    /// Calls that ended, those included that this node had another answer.
-    pub calls: u64,
-    /// What they took together.
-    #[serde(flatten)]
-    pub bill: Bill,
-}
-
-/// What is wrong with a node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeFault {
-    /// Which node.
-    pub node: NodeName,
-    /// What.
-    pub fault: String,
-}
-
-/// Refusals of one kind, within a second.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AuditRecord {
-    /// When the first was, RFC 3339 with milliseconds.
-    pub time: String,
-    /// What was refused.
-    pub kind: AuditKind,
-    /// Whose call it was, `namespace/name`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<String>,
-    /// The other node, if one had part in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-    /// The first invocation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub invocation: Option<String>,
-    /// How many there were.
-    pub count: u64,
-    /// Why, of the first.
-    pub detail: String,
 }
 
 /// A deployer's key to believe from now on.

@@ -52,13 +52,11 @@ impl Node {
             for digest in files::needed(release).map_err(host_problem)? {
                 files::fetch(self, cluster, digest).await.map_err(|error| missing(digest, &error))?;
             }
-            let mut too_large = None;
             if self.reason_against(cluster, &statement.function, release, &manifest).is_none() {
                 match self.try_out(&statement.function, release, manifest.clone()).await {
                     Ok(took) => compiled = took,
                     Err(problem) if problem.is(ProblemType::ModelsTooLarge) && release.owner.is_none() => {
-                        cluster.note_too_large(&statement.function, release, problem.detail.clone());
-                        too_large = Some(problem);
+                        cluster.note_too_large(&statement.function, release, problem.detail);
                     }
                     Err(problem) => return Err(problem),
                 }
@@ -68,8 +66,8 @@ impl Node {
             })?;
             // Its owner tries a function with data when it hears of it.
             let reason = self.reason_against(cluster, &statement.function, release, &manifest);
-            if reason.is_some() && release.owner.is_none() {
-                let tried = cluster.try_elsewhere(&manifest, &signed, too_large).await?;
+            if let Some(reason) = reason.filter(|_| release.owner.is_none()) {
+                let tried = cluster.try_elsewhere(&manifest, &signed, &reason).await?;
                 runs_elsewhere = tried.is_some();
                 compiled = tried.unwrap_or(compiled);
             }

@@ -7,6 +7,7 @@ use spillway_placement::liveness::PeerState;
 use spillway_trust::SignedStatement;
 use spillway_types::{Desired, Manifest, Origin, Problem, ProblemType, Statement};
 
+use super::elsewhere::Reason;
 use super::{Cluster, files};
 use crate::node::Node;
 use crate::peers::wire::{TRIALS, Tried};
@@ -19,16 +20,16 @@ const SERVING_MAX: Duration = Duration::from_secs(30);
 const SERVING_POLL: Duration = Duration::from_millis(20);
 
 impl Cluster {
-    /// Has nodes that may run the function try it, one after the other, until one can. `too_large` is what keeps it from
-    /// this node, if it may run here. Gives nothing where nobody can be asked that may run it.
+    /// Has nodes that may run the function try it, one after the other, until one can; `here` keeps it from this node. Gives
+    /// nothing where nobody can be asked that may run it, unless it would run here if only it fitted.
     ///
     /// # Errors
-    /// Nobody can run it: what the last said, or `too_large`, with what others say.
+    /// Nobody can run it, with what is against each.
     pub(super) async fn try_elsewhere(
         &self,
         manifest: &Manifest,
         signed: &SignedStatement,
-        too_large: Option<Problem>,
+        here: &Reason,
     ) -> Result<Option<(Duration, bool)>, Problem> {
         let mut refused = None;
         let mut troubles = Vec::new();
@@ -62,15 +63,15 @@ impl Cluster {
                 Err(error) => troubles.push(error.to_string()),
             }
         }
-        match (too_large, refused) {
-            (Some(problem), _) => {
+        match (here, refused) {
+            (Reason::TooLarge(detail), _) => {
                 let others =
                     if troubles.is_empty() { "no other node may run it".to_owned() } else { troubles.join("; ") };
-                Err(Problem { detail: format!("{}; {others}", problem.detail), ..problem })
+                Err(Problem::new(ProblemType::ModelsTooLarge, format!("{detail}; {others}")))
             }
             // It is the function's own trouble, or every such node's.
-            (None, Some(problem)) => Err(Problem { detail: troubles.join("; "), ..*problem }),
-            (None, None) => Ok(None),
+            (_, Some(problem)) => Err(Problem { detail: troubles.join("; "), ..*problem }),
+            (_, None) => Ok(None),
         }
     }
 

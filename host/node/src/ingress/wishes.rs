@@ -1,11 +1,11 @@
-//! What a caller asks for in header fields. They tighten what the manifest says, and never widen it.
+//! What a caller asks for in header fields, within what the manifest allows.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use spillway_types::{Manifest, Problem, ProblemType, Residency};
 
-/// A caller may ask for less time than the manifest gives.
+/// How long a caller waits: never longer than a call may take by `[limits]`.
 pub(super) const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
 /// A caller may keep the data of its call nearer than the manifest does.
 pub(crate) const RESIDENCY: HeaderName = HeaderName::from_static("spillway-residency");

@@ -46,6 +46,15 @@ pub(crate) struct Http {
     only: Option<String>,
 }
 
+/// The figures that one comparison of all servers gives.
+const THROUGHPUT: [&str; 5] = [
+    "fresh_over_wasmtime_serve",
+    "reuse_over_wasmtime_serve",
+    "p3_reuse_over_wasmtime_serve",
+    "reuse_over_hyper",
+    "fresh_over_workerd",
+];
+
 /// One figure.
 #[derive(Serialize)]
 struct Figure {
@@ -83,7 +92,7 @@ impl Report {
 impl Http {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let mut report = Report::default();
-        if self.wants(&["over"]) {
+        if self.wants(&THROUGHPUT) {
             self.throughput(&mut report).await?;
         }
         if self.wants(&["fresh_two_cores_over_one"]) {
@@ -112,7 +121,7 @@ impl Http {
     }
 
     fn wants(&self, keys: &[&str]) -> bool {
-        self.only.as_ref().is_none_or(|only| keys.iter().any(|key| key.contains(only.as_str()) || only.contains(key)))
+        self.only.as_ref().is_none_or(|only| keys.iter().any(|key| key.contains(only.as_str())))
     }
 
     async fn throughput(&self, report: &mut Report) -> anyhow::Result<()> {

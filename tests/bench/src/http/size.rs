@@ -1,12 +1,13 @@
 //! What a node and its functions take when nobody calls them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use spillway_tests::{Node, bundle, bundle_file, spillway};
 
-/// Until memory that a deployment took has been given back.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Memory that a deployment took is given back when it has not become less for so long.
+const SETTLED: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(100);
 /// What the guest answers, which each copy of it says otherwise.
 const GREETING: &[u8] = b"Hello from WASI 0.2\n";
 
@@ -20,13 +21,24 @@ pub(super) fn other(component: &[u8], number: u64) -> anyhow::Result<Vec<u8>> {
     Ok(changed)
 }
 
+/// Resident memory of a node, once it becomes no less.
+async fn settled(node: &Node) -> f64 {
+    let (mut least, mut since) = (node.resident_bytes(), Instant::now());
+    while since.elapsed() < SETTLED {
+        tokio::time::sleep(LOOK).await;
+        if node.resident_bytes() < least {
+            (least, since) = (node.resident_bytes(), Instant::now());
+        }
+    }
+    least as f64
+}
+
 /// Resident memory of a node with `hello` deployed and called once.
 pub(super) async fn idle_node() -> anyhow::Result<f64> {
     let node = Node::start().await;
     node.cli(&["deploy", &bundle_file("hello").display().to_string(), "--json"]).await.json();
     node.call("/hello").await.ok();
-    tokio::time::sleep(SETTLE).await;
-    Ok(node.resident_bytes() as f64)
+    Ok(settled(&node).await)
 }
 
 /// Size of the binary without its symbols.
@@ -49,16 +61,15 @@ pub(super) async fn idle_function(count: u16) -> anyhow::Result<f64> {
     };
     // The first one brings what all of them need.
     deploy(0).await?;
-    tokio::time::sleep(SETTLE).await;
-    let before = node.resident_bytes();
+    let before = settled(&node).await;
     for number in 1..=count {
         deploy(number).await?;
         if number % 100 == 0 {
             eprintln!("{number} of {count} deployed");
         }
     }
-    tokio::time::sleep(SETTLE).await;
+    let after = settled(&node).await;
     let last = node.call(&format!("/f{count}/greet")).await.ok();
     ensure!(last.ends_with(&format!("{count}\n")), "another component answered: {last}");
-    Ok((node.resident_bytes() as f64 - before as f64) / f64::from(count))
+    Ok((after - before) / f64::from(count))
 }
