@@ -92,7 +92,7 @@ impl Bucket {
         match context.create_stream(Config { first_sequence, ..self.config.clone() }).await {
             Ok(_) => tracing::info!(stream = self.config.name, "made a bucket in NATS"),
             // Another node may have been faster, with another first number.
-            Err(error) => match Failure::of(&error) {
+            Err(error) => match Failure::from(error) {
                 Failure::Other(text) if !text.contains("already in use") => {
                     return Err(Failure::Other(format!("stream {} cannot be made: {text}", self.config.name)));
                 }

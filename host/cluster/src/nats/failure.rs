@@ -3,7 +3,9 @@
 
 use std::error::Error;
 
-use async_nats::jetstream::context::{GetStreamErrorKind, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind, PublishError, PublishErrorKind,
+};
 use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 
@@ -126,6 +128,15 @@ impl From<jetstream::context::GetStreamError> for Failure {
     fn from(error: jetstream::context::GetStreamError) -> Self {
         match error.kind() {
             GetStreamErrorKind::JetStream(answer) => Self::of_answer(&answer),
+            _ => Self::of(&error),
+        }
+    }
+}
+
+impl From<CreateStreamError> for Failure {
+    fn from(error: CreateStreamError) -> Self {
+        match error.kind() {
+            CreateStreamErrorKind::JetStream(answer) => Self::of_answer(&answer),
             _ => Self::of(&error),
         }
     }

@@ -17,6 +17,23 @@ async fn durability(jetstream: &str) -> Durability {
     control.durability().await
 }
 
+/// Each tries to make them, with a first number of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_nodes_that_come_to_an_empty_server_at_once_all_find_its_buckets() {
+    for _ in 0..5 {
+        let server = Server::start();
+        let mut nodes = Vec::new();
+        for _ in 0..8 {
+            nodes.push(NatsControl::connect(server.config()).await.unwrap());
+        }
+        let found = futures::future::join_all(nodes.iter().map(async |node| {
+            node.list(&key("a")).await.map_err(|error| error.to_string())?;
+            node.blobs().contains(&Digest::of(b"")).await.map_err(|error| error.to_string())
+        }));
+        assert_eq!(found.await, vec![Ok(false); 8]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_as_it_comes_is_unsafe_for_its_sync_interval_and_its_one_replica() {
     let Durability::Unsafe { why } = durability("").await else { panic!("not unsafe") };
