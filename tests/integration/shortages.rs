@@ -164,11 +164,11 @@ async fn a_body_that_is_sent_on_is_cut_off_at_its_limit() {
     std::fs::write(&file, limited).expect("tests may write files");
     assert_eq!(cluster.sign(&owner, &["deploy", &file]).await.code, 0);
     wait_until("calls go to the owner", SPREAD_MAX, async || other.call("/misbehave/count").await.status == 200).await;
-    // Announced, and not announced: in pieces, so that much of it is on its way when the limit comes.
-    let announced = Node::send(other.request(Method::POST, "/misbehave/count").body(vec![0; 301 << 10])).await;
+    // To a function that reads it all: who does not may have answered before. Announced, and not announced: in pieces, so that much of it is on its way when the limit comes.
+    let announced = Node::send(other.request(Method::POST, "/misbehave/body").body(vec![0; 301 << 10])).await;
     announced.problem(ProblemType::BodyTooLarge, &["300.0 KiB"]);
     let pieces = stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![0; 16 << 10]))));
     let body = reqwest::Body::wrap_stream(pieces);
-    let unannounced = Node::send(other.request(Method::POST, "/misbehave/count").body(body)).await;
+    let unannounced = Node::send(other.request(Method::POST, "/misbehave/body").body(body)).await;
     unannounced.problem(ProblemType::BodyTooLarge, &["300.0 KiB"]);
 }
