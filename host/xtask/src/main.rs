@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask setup | demo | test | bench | fuzz | compat`.
+//! Chores of this repository: `cargo xtask setup | demo | test | bench | soak | fuzz | compat`.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `demo` | builds, starts a node, deploys and calls the samples |
 //! | `test` | sets up and runs every test |
 //! | `bench` | builds and runs a benchmark |
+//! | `soak` | a node under load for a long time |
 //! | `fuzz` | builds and runs the fuzz targets |
 //! | `compat` | an older build beside this one |
 
@@ -16,6 +17,7 @@ mod compat;
 mod demo;
 mod fuzz;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod workspace;
@@ -44,6 +46,8 @@ enum Chore {
     Test(test::Test),
     /// Build and run a benchmark
     Bench(bench::Bench),
+    /// Load a node for a long time, and fail if it grew
+    Soak(soak::Soak),
     /// Feed parsers and the tensor interface with made-up input, for a while
     Fuzz(fuzz::Fuzz),
     /// Build an older commit, and run it beside this one
@@ -68,6 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Chore::Demo(args) => args.run(&workspace).await,
         Chore::Test(args) => args.run(&workspace).await,
         Chore::Bench(args) => args.run(&workspace).await,
+        Chore::Soak(args) => args.run(&workspace).await,
         Chore::Fuzz(args) => args.run(&workspace).await,
         Chore::Compat(args) => args.run(&workspace).await,
     }

@@ -6,6 +6,7 @@
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
 //! | `http` | `cargo xtask bench http`: HTTP and sandboxes beside what one would take instead |
+//! | `soak` | `cargo xtask soak`: whether a node grows under load and changes |
 //! | `showcase` | `cargo xtask demo --cluster`: the same, to look at |
 //! | `native` | the native side of a function, in a process of its own |
 //! | `plain` | a plain hyper server that calls the engine, in a process of its own |
@@ -20,6 +21,7 @@ mod native;
 mod overflow;
 mod plain;
 mod showcase;
+mod soak;
 mod spread;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +43,8 @@ enum Bench {
     Overflow(overflow::Overflow),
     /// HTTP and sandboxes beside what one would take instead
     Http(http::Http),
+    /// Whether a node grows under load and changes
+    Soak(soak::Soak),
     /// Serves a hello with plain hyper; for the benches themselves
     #[command(hide = true)]
     Hello(http::Hello),
@@ -60,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Cluster(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Overflow(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Showcase(showcase) => tokio::runtime::Runtime::new()?.block_on(showcase.run()),
+        Bench::Soak(soak) => tokio::runtime::Runtime::new()?.block_on(soak.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Http(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Hello(hello) => tokio::runtime::Runtime::new()?.block_on(hello.run()),

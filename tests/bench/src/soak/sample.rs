@@ -1,0 +1,51 @@
+//! What the node holds, once a second.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use spillway_tests::Node;
+
+/// What a node holds at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sample {
+    pub(super) resident_mebibytes: f64,
+    pub(super) handles: f64,
+    pub(super) threads: f64,
+    pub(super) maps: f64,
+    pub(super) files: f64,
+}
+
+/// Samples until dropped.
+pub(super) async fn each_second(node: &Node, samples: &mut Vec<Sample>) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        samples.push(take(node));
+    }
+}
+
+/// See proc(5).
+fn take(node: &Node) -> Sample {
+    let of_process = |name: &str| format!("/proc/{}/{name}", node.pid());
+    let entries = |folder: String| fs::read_dir(folder).map_or(0, Iterator::count) as f64;
+    Sample {
+        resident_mebibytes: node.resident_bytes() as f64 / f64::from(1 << 20),
+        handles: entries(of_process("fd")),
+        threads: entries(of_process("task")),
+        maps: fs::read_to_string(of_process("maps")).map_or(0, |maps| maps.lines().count()) as f64,
+        files: files(node.data()) as f64,
+    }
+}
+
+/// Files below a folder. What goes while it is counted does not count.
+fn files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files(&entry.path()),
+            Ok(_) => 1,
+            Err(_) => 0,
+        })
+        .sum()
+}
