@@ -22,6 +22,7 @@
 //! | `operators` | native kernels, and guests that ask too much of them |
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
+//! | `faults_disk`, `faults_limits`, `faults_kill`, `faults_clock` | machines that fail: full disks, no handles, kills, clocks that jump |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
 //! | `clusters`, `operations` | several nodes: deploying, draining, forgetting, collecting |
 //! | `partitions`, `impostors`, `shortages` | bad networks, intruders and wrong clocks, damaged files and full disks |
@@ -46,6 +47,10 @@ mod denials;
 mod docs;
 mod fake_peer;
 mod faults;
+mod faults_clock;
+mod faults_disk;
+mod faults_kill;
+mod faults_limits;
 mod foreign;
 mod hangups;
 mod hostile_models;

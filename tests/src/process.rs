@@ -1,6 +1,7 @@
 //! Processes: how they end and what they write.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -77,6 +78,13 @@ pub(crate) fn clock(offset: &str) -> Vec<(String, String)> {
     let named = named.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name));
     let named = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
     named.chain([("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned())]).collect()
+}
+
+/// As [`clock`], with the offset in a file, so that it may change while the program runs.
+pub(crate) fn clock_of(file: &Path) -> Vec<(String, String)> {
+    let preload = clock("+0").into_iter().filter(|(name, _)| name != "FAKETIME");
+    let file = [("FAKETIME_TIMESTAMP_FILE", file.display().to_string()), ("FAKETIME_NO_CACHE", "1".to_owned())];
+    preload.chain(file.map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
 /// What a process writes, kept as it comes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Exit, Output, clean, clock};
+use crate::process::{Exit, Output, clean, clock, clock_of};
 use crate::{Node, spillway};
 
 /// A node under load on a shared machine starts in a fraction of a second; only a hang takes this long.
@@ -55,6 +55,14 @@ impl NodeBuilder {
     /// If `faketime` is not installed.
     pub fn clock(self, offset: &str) -> Self {
         clock(offset).into_iter().fold(self, |builder, (name, value)| builder.env(&name, &value))
+    }
+
+    /// Gives the node the clock that a file says, such as `+6h`, read anew each time that the node looks at its clock.
+    ///
+    /// # Panics
+    /// If `faketime` is not installed.
+    pub fn clock_of(self, file: &Path) -> Self {
+        clock_of(file).into_iter().fold(self, |builder, (name, value)| builder.env(&name, &value))
     }
 
     /// Runs the program of another build.

@@ -34,6 +34,31 @@ impl Fault {
         }
     }
 
+    /// Whether the disk takes no writes, so that only who runs the machine can help.
+    pub fn is_read_only(&self) -> bool {
+        match &self.0 {
+            Cause::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied)
+            ),
+            Cause::File { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+            }
+            Cause::Nats { .. } => false,
+        }
+    }
+
+    /// What to do when a data folder cannot be opened; nothing where that depends.
+    pub(crate) fn remedy(&self) -> &'static str {
+        if self.is_disk_full() {
+            "; its disk is full: free some room, or choose a folder on another disk with --data"
+        } else if self.is_read_only() {
+            "; it must be writable for this user: change its owner, mode or mount, or choose another folder with --data"
+        } else {
+            ""
+        }
+    }
+
     /// For `map_err`: says what was attempted on which path.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self(Cause::File { action, path: path.to_owned(), source })

@@ -41,7 +41,7 @@ pub enum OpenError {
         known: String,
     },
     /// A file or the database failed.
-    #[error("data folder {}: {fault}", folder.display())]
+    #[error("data folder {}: {fault}{}", folder.display(), fault.remedy())]
     Fault {
         /// The folder.
         folder: PathBuf,

@@ -54,6 +54,7 @@ impl Node {
             && let Err(error) = self.store.add_audit(&entries)
         {
             tracing::error!(%error, "refusals could not be written down yet");
+            self.health.suspect_disk();
             self.audit.put_back(entries);
         }
     }
@@ -65,6 +66,7 @@ impl Node {
             && let Err(error) = self.store.add_costs(today(), &unwritten)
         {
             tracing::error!(%error, "costs could not be written down yet");
+            self.health.suspect_disk();
             self.metrics().put_back_unwritten(unwritten);
         }
     }

@@ -18,7 +18,8 @@ fn explain(error: spillway_cluster::KeyValueError) -> KeyValueError {
     match error {
         spillway_cluster::KeyValueError::Fault(fault) => {
             tracing::error!(%fault, "key-value store failed");
-            KeyValueError("the node's store failed".to_owned())
+            let said = if fault.is_disk_full() { "the node's disk is full" } else { "the node's store failed" };
+            KeyValueError(said.to_owned())
         }
         mistake => KeyValueError(mistake.to_string()),
     }

@@ -13,6 +13,7 @@
 //! | `gate`, `estimates` | which calls run now, and what they are expected to take |
 //! | `decisions` | the last decisions on where calls ran |
 //! | `books`, `audit` | what calls cost and what was refused, kept on the disk |
+//! | `health` | what is wrong with a node that still serves |
 //! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
@@ -27,6 +28,7 @@ mod decisions;
 mod deploy;
 mod estimates;
 mod gate;
+mod health;
 mod ingress;
 mod keyvalue;
 mod logs;

@@ -10,7 +10,7 @@ use spillway_types::{Digest, Manifest, Problem, ProblemType, Specialization, for
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::memory;
-use crate::deploy::{blocking, host_problem, millis};
+use crate::deploy::{blocking, host_problem, millis, store_problem};
 use crate::node::Node;
 
 /// What makes two models two: the file, and what is fixed about it.
@@ -50,7 +50,7 @@ impl Node {
         let (digest, specialization) = (request.digest, request.specialization());
         let node = self.clone();
         // So that it is not collected while it is tried.
-        let renew = move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(host_problem);
+        let renew = move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(|fault| store_problem(&fault));
         if !blocking(renew).await?? {
             return Err(missing(digest));
         }
@@ -156,7 +156,7 @@ fn model_problem(error: &ModelError) -> Problem {
     match error {
         ModelError::MissingBlob(digest) => missing(*digest),
         ModelError::InUse { .. } => Problem::new(ProblemType::ModelInUse, error.to_string()),
-        ModelError::Fault(_) => host_problem(error),
+        ModelError::Fault(fault) => store_problem(fault),
     }
 }
 

@@ -14,7 +14,7 @@ use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
 use spillway_trust::TrustedKeys;
-use spillway_types::{FunctionId, Money, Problem};
+use spillway_types::{FunctionId, Money, Problem, ProblemType};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ use crate::cluster::{self, Cluster, ClusterConfig, Elsewhere};
 use crate::decisions::Decisions;
 use crate::deploy::{Deployed, blocking, host_problem, millis};
 use crate::gate::Gate;
+use crate::health::{self, Health};
 use crate::ingress::Listener;
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
@@ -113,6 +114,8 @@ pub(crate) struct Node {
     trusted: ArcSwap<TrustedKeys>,
     /// What the node has and what of it is in use.
     pub(crate) measured: Measured,
+    /// What is wrong with it.
+    pub(crate) health: Health,
     /// Which calls run now.
     pub(crate) gate: Gate,
     /// What was refused and is not written down yet.
@@ -162,6 +165,13 @@ impl Node {
             cluster.hear_again();
         }
         Ok(())
+    }
+
+    /// Has the disk looked at if that is what a request failed for.
+    pub(crate) fn suspect(&self, problem: &Problem) {
+        if problem.is(ProblemType::StorageUnavailable) {
+            self.health.suspect_disk();
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -232,6 +242,7 @@ pub async fn run(
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
     let keeping = tokio::spawn(books::keep(node.clone(), stop_api.clone()));
     let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
+    let watching = tokio::spawn(health::watch(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
     let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
     ready(&addresses);
@@ -249,6 +260,7 @@ pub async fn run(
     collector.await.context("garbage collection failed")?;
     keeping.await.context("keeping the books failed")?;
     measuring.await.context("measuring failed")?;
+    watching.await.context("looking for what is wrong failed")?;
     tending.await.context("unloading idle models failed")?;
     if let Some(tasks) = &mut clustered {
         while let Some(ended) = tasks.join_next().await {
@@ -307,6 +319,7 @@ async fn open(
             changes: Arc::new(Semaphore::new(1)),
             trusted: ArcSwap::from_pointee(trusted),
             measured: Measured::default(),
+            health: Health::new(),
             gate: Gate::new(capacity::cores()),
             audit: AuditLog::default(),
             decisions: Decisions::default(),

@@ -33,6 +33,9 @@ pub enum Fault {
     /// The node has as many sandboxes as it can have.
     #[error("no sandbox is free: {0}")]
     Busy(String),
+    /// The kernel gives the process no more memory for a sandbox.
+    #[error("the kernel gives no memory for a sandbox: {0}")]
+    NoMemory(String),
     /// The node's fault.
     #[error("host fault: {0}")]
     Host(String),
@@ -47,7 +50,7 @@ impl Fault {
             Self::OutOfMemory { .. } => Outcome::OutOfMemory,
             Self::NoResponse(_) => Outcome::NoResponse,
             Self::SandboxLost(_) => Outcome::SandboxLost,
-            Self::Busy(_) => Outcome::Refused,
+            Self::Busy(_) | Self::NoMemory(_) => Outcome::Refused,
             Self::Host(_) => Outcome::HostFault,
         }
     }
@@ -67,6 +70,9 @@ impl Fault {
         if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
             return Self::Busy(format!("{error:#}"));
         }
+        if is_out_of_memory(error) {
+            return Self::NoMemory(format!("{error:#}"));
+        }
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return Self::Trap(format!("the guest exited with code {}", exit.0));
         }
@@ -76,6 +82,12 @@ impl Fault {
         }
         Self::Host(format!("{error:#}"))
     }
+}
+
+/// Whether a system call failed for want of memory or of map areas (ENOMEM says both: mmap(2), mprotect(2)).
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    // By its text, which is the standard library's: the type is that of whichever crate wasmtime makes system calls with.
+    error.chain().any(|cause| cause.to_string().ends_with("(os error 12)"))
 }
 
 /// The innermost frames of the guest's stack that its author wrote, on one line.
@@ -118,6 +130,8 @@ mod tests {
         assert_eq!(Fault::of(&trap).outcome(), Outcome::Trap);
         let exit = wasmtime::Error::new(wasmtime_wasi::I32Exit(3));
         assert!(Fault::of(&exit).to_string().contains("code 3"));
+        let unmapped = wasmtime::Error::new(std::io::Error::from_raw_os_error(12)).context("mprotect failed");
+        assert!(matches!(Fault::of(&unmapped), Fault::NoMemory(_)));
         assert_eq!(Fault::of(&wasmtime::format_err!("mmap failed")).outcome(), Outcome::HostFault);
     }
 

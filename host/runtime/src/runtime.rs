@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use spillway_inference::{Model, ModelSource, Models, OpenError};
 use spillway_types::{Digest, FunctionId, Manifest, ModelName};
 use tokio::sync::Semaphore;
+use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::{p2, p3};
 
@@ -233,10 +234,18 @@ impl Runtime {
             }
             let code =
                 engine.precompile_component(&bytes).map_err(|error| PrepareError::Invalid(format!("{error:#}")))?;
-            cache.store(key, &code).map_err(|error| PrepareError::Host(error.to_string()))?;
-            let component = cache
-                .load(&engine, key)
-                .ok_or_else(|| PrepareError::Host("compiled code was written but cannot be mapped".to_owned()))?;
+            let kept = match cache.store(key, &code) {
+                Ok(()) => cache.load(&engine, key),
+                Err(error) => {
+                    // A full disk costs compiling again at the next start, and no function.
+                    tracing::warn!(%error, "compiled code is not kept");
+                    None
+                }
+            };
+            let component = match kept {
+                Some(component) => component,
+                None => from_memory(&engine, &code).map_err(|error| PrepareError::Sandbox(Fault::of(&error)))?,
+            };
             Ok((component, key, false))
         });
         compiled.await.unwrap_or_else(|panic| Err(PrepareError::Host(format!("the compiler failed: {panic}"))))
@@ -254,6 +263,18 @@ impl Runtime {
     ) -> Result<(u64, u64, u64), CacheError> {
         let live: Vec<CodeKey> = live.into_iter().map(|function| function.code_key).collect();
         self.cache.collect(budget_bytes, &live)
+    }
+}
+
+/// Loads what was just compiled.
+fn from_memory(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[allow(
+        unsafe_code,
+        reason = "loading compiled code is unsafe unless it is ours, and this never left this process"
+    )]
+    // SAFETY: `code` is what `Engine::precompile_component` has just returned.
+    unsafe {
+        Component::deserialize(engine, code)
     }
 }
 

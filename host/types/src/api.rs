@@ -33,11 +33,13 @@
 //! Every failure is a [`crate::Problem`]. `name`, `route` (repeatable) and `effects` are for components without a manifest.
 
 mod books;
+mod conditions;
 mod models;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::books::{AuditRecord, CostReport, FunctionCost, NodeFault};
+pub use self::conditions::{Condition, ConditionKind, Readiness};
 pub use self::models::{AddModel, Constant, ModelStatus};
 use crate::{
     Bill, ClusterName, Digest, Effects, FunctionName, Limits, Money, Namespace, NodeIdentity, NodeName, Outcome,
@@ -61,6 +63,9 @@ pub struct NodeStatus {
     pub models: usize,
     /// Resident memory of the process in bytes.
     pub resident_bytes: u64,
+    /// What is wrong with it while it serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// Its part in a cluster; absent where it is alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterStatus>,

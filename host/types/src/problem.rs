@@ -104,6 +104,8 @@ problems! {
     ControlUnavailable, "control-unavailable", 503, "The control store is not available";
     /// A key that was revoked cannot be trusted again.
     KeyRevoked, "key-revoked", 409, "The key was revoked";
+    /// The node's disk is full or cannot be written.
+    StorageUnavailable, "storage-unavailable", 507, "The node cannot write to its disk";
     /// A blob's bytes have another digest than its name says.
     DigestMismatch, "digest-mismatch", 422, "The digest does not match";
 }

@@ -1,5 +1,6 @@
 //! Uploading models by digest.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
@@ -12,7 +13,8 @@ use spillway_types::api::BlobReceipt;
 use spillway_types::{Digest, Problem, ProblemType};
 
 use super::{Refused, Shared};
-use crate::deploy::{blocking, host_problem};
+use crate::deploy::{blocking, store_problem};
+use crate::node::Node;
 
 fn digest(text: &str) -> Result<Digest, Problem> {
     text.parse()
@@ -22,7 +24,9 @@ fn digest(text: &str) -> Result<Digest, Problem> {
 pub(super) async fn exists(State(node): Shared, Path(text): Path<String>) -> Result<StatusCode, Refused> {
     let digest = digest(&text)?;
     // A deployer that asks is about to name the blob, so it must not be collected meanwhile.
-    let here = blocking(move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(host_problem)).await??;
+    let here =
+        blocking(move || node.store.blobs().renew(&digest, SystemTime::now()).map_err(|fault| store_problem(&fault)))
+            .await??;
     Ok(if here { StatusCode::OK } else { StatusCode::NOT_FOUND })
 }
 
@@ -31,7 +35,12 @@ pub(super) async fn upload(
     Path(text): Path<String>,
     body: Body,
 ) -> Result<(StatusCode, Json<BlobReceipt>), Refused> {
-    let expected = digest(&text)?;
+    let receipt = receive(&node, digest(&text)?, body).await.inspect_err(|problem| node.suspect(problem))?;
+    Ok((StatusCode::CREATED, Json(receipt)))
+}
+
+async fn receive(node: &Arc<Node>, expected: Digest, body: Body) -> Result<BlobReceipt, Problem> {
+    let node = node.clone();
     let mut writer: BlobWriter =
         blocking(move || node.store.blobs().begin().map_err(|error| problem(&error))).await??;
     let mut chunks = body.into_data_stream();
@@ -41,7 +50,7 @@ pub(super) async fn upload(
         writer = blocking(move || writer.write(&chunk).map(|()| writer).map_err(|error| problem(&error))).await??;
     }
     let (digest, bytes) = blocking(move || writer.finish(Some(expected)).map_err(|error| problem(&error))).await??;
-    Ok((StatusCode::CREATED, Json(BlobReceipt { digest, bytes })))
+    Ok(BlobReceipt { digest, bytes })
 }
 
 fn problem(error: &BlobError) -> Problem {
@@ -49,6 +58,6 @@ fn problem(error: &BlobError) -> Problem {
         BlobError::Mismatch { .. } => Problem::new(ProblemType::DigestMismatch, error.to_string()),
         BlobError::Discarded => Problem::new(ProblemType::BadRequest, error.to_string()),
         BlobError::Missing(_) => Problem::new(ProblemType::NotFound, error.to_string()),
-        BlobError::Fault(_) => host_problem(error),
+        BlobError::Fault(fault) => store_problem(fault),
     }
 }

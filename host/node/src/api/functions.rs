@@ -39,7 +39,7 @@ pub(super) async fn deploy(
         let detail = format!("{error}; upload large models as blobs instead of embedding them");
         Problem::new(ProblemType::BodyTooLarge, detail)
     })?;
-    let deployment = node.deploy(bundle, options).await?;
+    let deployment = node.deploy(bundle, options).await.inspect_err(|problem| node.suspect(problem))?;
     Ok((StatusCode::CREATED, Json(deployment)))
 }
 

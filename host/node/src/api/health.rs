@@ -4,19 +4,30 @@ use std::sync::PoisonError;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use http::{StatusCode, header};
-use spillway_types::api::{GcSummary, NodeStatus};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use spillway_types::api::{Condition, ConditionKind, GcSummary, NodeStatus, Readiness};
 
 use super::{Refused, Shared};
 use crate::deploy::{blocking, host_problem};
 use crate::metrics::FunctionReading;
+use crate::node::Node;
 
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(node): Shared) -> (StatusCode, String) {
+pub(super) async fn ready(State(node): Shared, headers: HeaderMap) -> Response {
+    let (status, readiness) = readiness(&node);
+    let wants_json = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if wants_json.is_some_and(|accept| accept.contains("application/json")) {
+        return (status, Json(readiness)).into_response();
+    }
+    let lines = std::iter::once(readiness.status).chain(readiness.conditions.into_iter().map(|it| it.detail));
+    (status, lines.map(|line| line + "\n").collect::<String>()).into_response()
+}
+
+fn readiness(node: &Node) -> (StatusCode, Readiness) {
     let cluster = node.cluster.as_ref();
     let drained = cluster.is_some_and(|cluster| cluster.orders().draining);
     let (status, word) = match (node.is_ready(), drained) {
@@ -25,7 +36,9 @@ pub(super) async fn ready(State(node): Shared) -> (StatusCode, String) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting or draining"),
     };
     let concerns = cluster.map(|cluster| cluster.concerns()).unwrap_or_default();
-    (status, std::iter::once(word.to_owned()).chain(concerns).map(|line| line + "\n").collect())
+    let concerns = concerns.into_iter().map(|detail| Condition { kind: ConditionKind::Cluster, detail });
+    let conditions = node.health.conditions().into_iter().chain(concerns).collect();
+    (status, Readiness { ready: status == StatusCode::OK, status: word.to_owned(), conditions })
 }
 
 pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
@@ -38,6 +51,7 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
         functions,
         models: node.models.loaded().len(),
         resident_bytes: node.capacity(None).memory.process_bytes,
+        conditions: node.health.conditions(),
         cluster: node.cluster.as_ref().map(|cluster| cluster.status()),
     })
 }

@@ -12,7 +12,7 @@ use spillway_types::api::{TrustKey, TrustedKey};
 use spillway_types::{Problem, ProblemType};
 
 use super::{Refused, Shared};
-use crate::deploy::{blocking, host_problem, millis};
+use crate::deploy::{blocking, host_problem, millis, store_problem};
 
 pub(super) async fn list(State(node): Shared) -> Result<Json<Vec<TrustedKey>>, Refused> {
     let keys = blocking(move || node.store.trusted_keys().map_err(host_problem)).await??;
@@ -56,7 +56,7 @@ fn problem(error: &TrustedKeyError) -> Problem {
         TrustedKeyError::Refused(TrustError::Revoked { .. }) => ProblemType::KeyRevoked,
         TrustedKeyError::Refused(TrustError::Unknown(_)) => ProblemType::NotFound,
         TrustedKeyError::Refused(TrustError::Name | TrustError::Ambiguous(_)) => ProblemType::BadRequest,
-        TrustedKeyError::Fault(fault) => return host_problem(fault),
+        TrustedKeyError::Fault(fault) => return store_problem(fault),
     };
     Problem::new(kind, error.to_string())
 }

@@ -158,6 +158,7 @@ impl Node {
         let own = NodeSummary {
             cordoned: orders.cordoned,
             draining: orders.draining,
+            trouble: self.health.trouble(),
             ..summary(&cluster.record, "self", Some(&self.capacity(Some(cluster))))
         };
         let peers = cluster.peers.all();

@@ -33,7 +33,7 @@ use crate::node::{Node, Target};
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use problem::{bundle_problem, commit_problem, prepare_problem};
-pub(crate) use problem::{host_problem, unknown_function};
+pub(crate) use problem::{host_problem, store_problem, unknown_function};
 pub(crate) use stage::DeployOptions;
 use stage::{Staged, plain_routes};
 

@@ -9,7 +9,7 @@ use spillway_types::{
     Route, RoutePattern,
 };
 
-use super::problem::{bundle_problem, commit_problem, host_problem};
+use super::problem::{blob_problem, bundle_problem, commit_problem, host_problem, store_problem};
 use crate::node::Node;
 
 /// What a deployment of a component without a manifest must say.
@@ -68,7 +68,7 @@ impl Node {
             writer.write(bytes)?;
             writer.finish(Some(digest)).map(|_| ())
         };
-        written().map_err(host_problem)
+        written().map_err(|error| blob_problem(&error))
     }
 
     /// Digest and file of each model that the manifest grants, all of which must be here.
@@ -78,7 +78,7 @@ impl Node {
         let (mut errors, mut missing) = (Vec::new(), Vec::new());
         for (name, grant) in &manifest.models {
             let digest = grant.digest.ok_or_else(|| host_problem("a checked manifest lacks a digest"))?;
-            if !blobs.renew(&digest, SystemTime::now()).map_err(host_problem)? {
+            if !blobs.renew(&digest, SystemTime::now()).map_err(|fault| store_problem(&fault))? {
                 errors.push(format!(
                     "model \"{name}\" ({digest}) is not on this node; upload it with PUT /api/v1/blobs/{digest}, or build with --bundle-models"
                 ));

@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
@@ -56,16 +57,24 @@ impl Listener {
         let mut server = auto::Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
         server.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+        let places = Arc::new(Semaphore::new(node.health.connections_max()));
         loop {
+            node.health.note_connections_left(places.available_permits());
+            // Before the connection is taken: one that waits in the kernel takes no file handle.
+            let accepted = async {
+                let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+                node.health.note_connections_left(places.available_permits() + 1);
+                self.listener.accept().await.map(|(stream, _)| (stream, place))
+            };
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = accepted => accepted,
                 () = drain.cancelled() => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, place) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of descriptors, most likely: the next accept would fail at once, too.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of descriptors, most likely: the next accept would fail at once, too. `health` says so, once.
+                    tracing::debug!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -79,6 +88,7 @@ impl Listener {
             let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
+                let _place = place;
                 // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection ended");

@@ -242,6 +242,9 @@ impl Node {
             return Err(too_large());
         }
         answered.map_err(|fault| {
+            if matches!(fault, Fault::NoMemory(_)) {
+                self.health.memory_refused();
+            }
             let problem = Problem::new(problem_type(&fault), explain(&fault, revision));
             Box::new((problem, fault.outcome(), fault.to_string()))
         })
@@ -284,7 +287,7 @@ fn problem_type(fault: &Fault) -> ProblemType {
         Fault::OutOfMemory { .. } => ProblemType::OutOfMemory,
         Fault::NoResponse(_) => ProblemType::NoResponse,
         Fault::SandboxLost(_) => ProblemType::SandboxLost,
-        Fault::Busy(_) => ProblemType::NodeBusy,
+        Fault::Busy(_) | Fault::NoMemory(_) => ProblemType::NodeBusy,
         Fault::Host(_) => ProblemType::HostFault,
     }
 }
@@ -302,7 +305,7 @@ fn explain(fault: &Fault, revision: &Revision) -> String {
         }
         Fault::NoResponse(_) => format!("{id} ended without an answer; its log says more (`spillway logs {id}`)"),
         Fault::SandboxLost(_) => format!("another call ended the sandbox that this call of {id} shared; try again"),
-        Fault::Busy(_) => format!("the node has no sandbox free for {id}; try again later"),
+        Fault::Busy(_) | Fault::NoMemory(_) => format!("the node has no sandbox free for {id}; try again later"),
         Fault::Host(_) => format!("the node failed while {id} worked on the call; the node's log says why"),
     }
 }
