@@ -25,6 +25,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// Calls begin on one thread and end on another as often as not, and the memory of each is freed where it ends.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
     if let args::Command::CheckModel(check) = &cli.command {
