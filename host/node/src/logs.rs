@@ -60,7 +60,7 @@ impl Logs {
         // What callers sent may be in it, so it is nobody else's.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let (records, received) = sync_channel(CHANNEL);
-        let writer = Writer { folder: folder.to_owned(), files: HashMap::new() };
+        let writer = Writer { folder: folder.to_owned(), files: HashMap::new(), line: Vec::new() };
         let writer = thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
         let writer = writer.thread().clone();
         Ok(Self { folder: folder.to_owned(), records, writer, live: broadcast::Sender::new(FOLLOW), lost })
@@ -202,6 +202,8 @@ fn path(folder: &Path, function: &FunctionId, generation: Generation) -> PathBuf
 struct Writer {
     folder: PathBuf,
     files: HashMap<FunctionId, OpenFile>,
+    /// The record that is being written.
+    line: Vec<u8>,
 }
 
 struct OpenFile {
@@ -249,24 +251,33 @@ impl Writer {
     }
 
     fn write(&mut self, function: &FunctionId, record: &LogRecord) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, record)?;
+        self.line.push(b'\n');
+        let open = match self.files.get_mut(function) {
+            Some(open) if open.bytes < FILE_BYTES => open,
+            _ => self.open(function)?,
+        };
+        open.bytes += self.line.len() as u64;
+        open.file.write_all(&self.line)
+    }
+
+    /// Opens a function's file, a new one in place of one that is full.
+    fn open(&mut self, function: &FunctionId) -> io::Result<&mut OpenFile> {
         let current = path(&self.folder, function, Generation::Current);
-        if self.files.get(function).is_some_and(|open| open.bytes >= FILE_BYTES) {
-            self.files.remove(function);
+        if self.files.remove(function).is_some() {
             fs::rename(&current, path(&self.folder, function, Generation::Old))?;
         }
-        if !self.files.contains_key(function) {
-            if self.files.len() >= OPEN_FILES_MAX {
-                self.files.clear();
-            }
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
-            let bytes = file.metadata()?.len();
-            self.files.insert(function.clone(), OpenFile { file: io::BufWriter::new(file), bytes });
+        if self.files.len() >= OPEN_FILES_MAX {
+            self.files.clear();
         }
-        let open = self.files.get_mut(function).expect("it was just inserted");
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        open.bytes += line.len() as u64;
-        open.file.write_all(&line)
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
+        let bytes = file.metadata()?.len();
+        Ok(self
+            .files
+            .entry(function.clone())
+            .insert_entry(OpenFile { file: io::BufWriter::new(file), bytes })
+            .into_mut())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
 use crate::component::Interface;
+use crate::long_calls::{self, LongCalls};
 
 /// How often a running guest lets others run, and how late a deadline can be noticed. Guests share their threads with
 /// everything else of the node, so where they loop on every core each step of another call waits this long for each.
@@ -33,6 +34,7 @@ const STACK_KEPT: usize = 64 * 1024;
 pub(crate) struct Engines {
     pub(crate) p3: Engine,
     pub(crate) p2: Engine,
+    pub(crate) long_calls: LongCalls,
     _ticker: Arc<Ticker>,
 }
 
@@ -40,8 +42,11 @@ impl Engines {
     pub(crate) fn new() -> wasmtime::Result<Self> {
         let p3 = Engine::new(config(SANDBOXES_MAX).wasm_component_model_async(true))?;
         let p2 = Engine::new(config(SANDBOXES_MAX).concurrency_support(false))?;
+        // wasmtime compiles on these threads. They may be there already, if this process has had another runtime.
+        let _ = rayon::ThreadPoolBuilder::new().start_handler(|_| long_calls::lower_priority()).build_global();
+        let long_calls = LongCalls::start()?;
         let ticker = Arc::new(Ticker::start([p3.clone(), p2.clone()])?);
-        Ok(Self { p3, p2, _ticker: ticker })
+        Ok(Self { p3, p2, long_calls, _ticker: ticker })
     }
 
     pub(crate) fn of(&self, interface: Interface) -> &Engine {

@@ -20,6 +20,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use spillway_types::SandboxPolicy;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
 use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
@@ -29,6 +30,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
+use crate::long_calls::LongCalls;
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::fault_of;
 use crate::{Body, BodyError};
@@ -88,7 +90,8 @@ impl Exclusive {
         let (sender, mut receiver) = oneshot::channel();
         let caller = Caller::default();
         let guard = CallerGuard(caller.clone());
-        let mut guest = Guest::new(serve(self.pool.clone(), invocation.clone(), request, sender, caller));
+        let work = serve(self.pool.clone(), invocation.clone(), request, sender, caller.clone());
+        let mut guest = Guest::new(work, caller, self.pool.grants.long_calls.clone());
         let answered = poll_fn(|cx| {
             guest.advance(cx);
             Pin::new(&mut receiver).poll(cx)
@@ -108,32 +111,50 @@ impl Exclusive {
 }
 
 /// A guest at work. Dropped before it is done it gets a task of its own, in which it ends soon.
-struct Guest(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+struct Guest {
+    at_work: AtWork,
+    caller: Caller,
+    long_calls: LongCalls,
+}
+
+enum AtWork {
+    /// In the task of its call.
+    Here(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// On the threads for long calls.
+    There(AbortHandle),
+    Done,
+}
 
 impl Guest {
-    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+    fn new(work: impl Future<Output = ()> + Send + 'static, caller: Caller, long_calls: LongCalls) -> Self {
         // A panic of ours ends one call, and not the connection with all that are on it.
-        Self(Some(Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ()))))
+        let work = Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ()));
+        Self { at_work: AtWork::Here(work), caller, long_calls }
     }
 
-    /// Lets it run until it waits.
+    /// Lets it run until it waits, or elsewhere once it has been interrupted in the middle of computing.
     fn advance(&mut self, cx: &mut Context<'_>) {
-        if let Some(work) = &mut self.0
-            && work.as_mut().poll(cx).is_ready()
+        let AtWork::Here(work) = &mut self.at_work else { return };
+        let is_done = work.as_mut().poll(cx).is_ready();
+        if (is_done || self.caller.0.is_long.load(Relaxed))
+            && let AtWork::Here(work) = std::mem::replace(&mut self.at_work, AtWork::Done)
+            && !is_done
         {
-            self.0 = None;
+            self.at_work = AtWork::There(self.long_calls.spawn(work).abort_handle());
         }
     }
 
-    /// Ends it where it stands.
+    /// Ends it where it stands, or at its next interruption.
     fn end(&mut self) {
-        self.0 = None;
+        if let AtWork::There(task) = std::mem::replace(&mut self.at_work, AtWork::Done) {
+            task.abort();
+        }
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if let Some(work) = self.0.take()
+        if let AtWork::Here(work) = std::mem::replace(&mut self.at_work, AtWork::Done)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(work);
@@ -194,6 +215,7 @@ async fn serve(
     state.activity.touch();
     let activity = state.activity.clone();
     let held = state.held.clone();
+    let interrupted = state.interrupted.clone();
     let patience = state.grants.limits.deadline;
 
     let (headers, mut headers_set) = oneshot::channel();
@@ -222,6 +244,9 @@ async fn serve(
             // What it holds changes while it runs only, but for tensors that native code lets go.
             invocation.note_memory(held.bytes(), before - turn_ended);
             let polled = guest.as_mut().poll(cx);
+            if interrupted.swap(false, Relaxed) {
+                caller.0.is_long.store(true, Relaxed);
+            }
             turn_ended = Instant::now();
             let took = turn_ended - before;
             invocation.note_guest(took);
@@ -309,6 +334,8 @@ struct Caller(Arc<CallerState>);
 #[derive(Default)]
 struct CallerState {
     gone: Notify,
+    /// The guest was interrupted in the middle of computing.
+    is_long: AtomicBool,
     /// The sandbox ended before its guest was done: the body that the caller reads is not whole.
     broke_off: AtomicBool,
 }

@@ -21,6 +21,7 @@ mod host;
 mod imports;
 mod invocation;
 mod limits;
+mod long_calls;
 mod output;
 mod runtime;
 mod sandbox;

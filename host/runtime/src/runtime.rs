@@ -182,6 +182,7 @@ impl Runtime {
             keyvalue: self.keyvalue.clone(),
             log: spec.log,
             total: usage.clone(),
+            long_calls: self.engines.long_calls.clone(),
         });
         let mismatch = |error: wasmtime::Error| PrepareError::Mismatch(format!("{error:#}"));
         let bad_handler = |error: wasmtime::Error| PrepareError::BadHandler(format!("{error:#}"));

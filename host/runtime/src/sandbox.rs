@@ -16,6 +16,7 @@ use crate::function::FunctionUse;
 use crate::host::{KeyValue, LogSink};
 use crate::invocation::Invocation;
 use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
+use crate::long_calls::LongCalls;
 use crate::output::LineOutput;
 
 /// What one revision may do: shared by all its sandboxes.
@@ -30,6 +31,7 @@ pub(crate) struct Grants {
     pub(crate) keyvalue: Arc<dyn KeyValue>,
     pub(crate) log: Arc<dyn LogSink>,
     pub(crate) total: Arc<FunctionUse>,
+    pub(crate) long_calls: LongCalls,
 }
 
 /// One sandbox's state.

@@ -70,7 +70,8 @@ fn debian(folder: &Path) -> anyhow::Result<Option<Toolchain>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(linker).chain(std::env::split_paths(&path)))?;
     // The unit separator is Cargo's own, so that paths with spaces survive.
-    let flags = ["-C", "link-self-contained=no", "-L", &format!("native={}", libc.display()), "-C", HEAP].join("\u{1f}");
+    let flags =
+        ["-C", "link-self-contained=no", "-L", &format!("native={}", libc.display()), "-C", HEAP].join("\u{1f}");
     Ok(Some(Toolchain {
         args: vec!["-Zbuild-std=std,panic_abort".to_owned()],
         env: vec![

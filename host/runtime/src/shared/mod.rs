@@ -94,7 +94,9 @@ impl Pool {
     fn seat(self: &Arc<Self>) -> Arc<Seat> {
         let (seat, new) = self.shelf.seat();
         if let Some(jobs) = new {
-            tokio::spawn(worker::run(self.clone(), seat.sandbox().clone(), jobs));
+            let sandbox = seat.sandbox().clone();
+            let worker = worker::run(self.clone(), sandbox.clone(), jobs);
+            self.grants.long_calls.spawn_where_it_belongs(worker, move || sandbox.is_long());
         }
         Arc::new(seat)
     }

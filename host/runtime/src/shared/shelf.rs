@@ -43,6 +43,8 @@ pub(super) struct Sandbox {
     open: AtomicBool,
     /// Milliseconds after the shelf's start, plus one, since when the guest computes; 0 while it waits.
     busy_since: AtomicU64,
+    /// Its guest was interrupted in the middle of computing, and calls are still in it.
+    is_long: AtomicBool,
     /// It outlasted its patience: the guest is late, whatever else the error says.
     pub(super) late: AtomicBool,
     pub(super) activity: Activity,
@@ -148,6 +150,7 @@ impl Sandbox {
             served: AtomicUsize::new(0),
             open: AtomicBool::new(true),
             busy_since: AtomicU64::new(0),
+            is_long: AtomicBool::new(false),
             late: AtomicBool::new(false),
             activity: Activity::new(),
             waker: AtomicWaker::new(),
@@ -163,6 +166,19 @@ impl Sandbox {
     /// The guest waits: it can take more.
     pub(super) fn rest(&self) {
         self.busy_since.store(0, Relaxed);
+        if self.is_long() && self.taken() == 0 {
+            self.is_long.store(false, Relaxed);
+        }
+    }
+
+    /// The guest was interrupted in the middle of computing.
+    pub(super) fn interrupt(&self) {
+        self.is_long.store(true, Relaxed);
+    }
+
+    /// Whether it belongs on the threads for long calls.
+    pub(super) fn is_long(&self) -> bool {
+        self.is_long.load(Relaxed)
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -58,7 +58,11 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             let before = Instant::now();
             // What it holds changes while it runs only, but for tensors that native code lets go.
             inside.hold(held.bytes(), before - turn_ended);
-            let polled = drive.as_mut().poll(cx);
+            let mut polled = drive.as_mut().poll(cx);
+            // A guest ends its body in the turn after the one in which it wrote it: with it, head, body and end go out as one.
+            if polled.is_pending() && inside.has_answers() && !interrupted.load(Relaxed) {
+                polled = drive.as_mut().poll(cx);
+            }
             turn_ended = Instant::now();
             inside.charge(held.bytes(), turn_ended - before);
             inside.deliver();
@@ -66,7 +70,9 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
                 return Poll::Ready(result.and_then(|served| served));
             }
             // The guest waits, unless it was only interrupted to let others run.
-            if !interrupted.swap(false, Relaxed) {
+            if interrupted.swap(false, Relaxed) {
+                sandbox.interrupt();
+            } else {
                 sandbox.rest();
             }
             match lifetime.poll(cx, &watch, &sandbox) {
@@ -175,6 +181,10 @@ impl Inside {
 
     fn answer(&self, to: AnswerSender, answer: Answer) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((to, answer));
+    }
+
+    fn has_answers(&self) -> bool {
+        !self.answers.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn deliver(&self) {

@@ -1,0 +1,128 @@
+//! Threads for guests that compute for long.
+//!
+//! A guest that was interrupted in the middle of computing goes on here. The kernel gives these threads less weight than those
+//! that take calls and run guests that compute briefly, so that such calls find a core although others loop on all of them.
+//! Compiling runs at the same low weight.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+/// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
+const NICENESS: i32 = 10;
+
+/// The threads, one per core; cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct LongCalls(Arc<Threads>);
+
+struct Threads {
+    handle: Handle,
+    /// Taken when it is dropped, which may be on an async thread, where nothing may wait for threads to end.
+    runtime: Option<Runtime>,
+}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl LongCalls {
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.thread_name("long-calls").enable_all().on_thread_start(lower_priority).build()?;
+        Ok(Self(Arc::new(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })))
+    }
+
+    /// Runs something here.
+    pub(crate) fn spawn(&self, work: Work) -> JoinHandle<()> {
+        self.0.handle.spawn(work)
+    }
+
+    /// Runs something on the usual threads, and here while it computes for long.
+    pub(crate) fn spawn_where_it_belongs(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+        is_long: impl Fn() -> bool + Send + Unpin + 'static,
+    ) {
+        let usual = Handle::current();
+        let work = Some(Box::pin(work) as Work);
+        tokio::spawn(Moving { work, is_long: Some(is_long), is_here: false, usual, here: self.clone() });
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Lowers the priority of this thread. Everybody may.
+pub(crate) fn lower_priority() {
+    let _ = rustix::process::nice(NICENESS);
+}
+
+/// Work that changes its threads between two turns.
+struct Moving<L> {
+    /// Both are gone once it has moved on.
+    work: Option<Work>,
+    is_long: Option<L>,
+    is_here: bool,
+    usual: Handle,
+    here: LongCalls,
+}
+
+impl<L: Fn() -> bool + Send + Unpin + 'static> Future for Moving<L> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.work.as_mut().map(|work| work.as_mut().poll(cx));
+        if let Some(Poll::Pending) = polled {
+            let is_long = self.is_long.as_ref().is_some_and(|is_long| is_long());
+            if is_long == self.is_here {
+                return Poll::Pending;
+            }
+            // It is polled anew over there, so nothing that wakes this task meanwhile is missed.
+            let (usual, here) = (self.usual.clone(), self.here.clone());
+            let moved = Moving { work: self.work.take(), is_long: self.is_long.take(), is_here: is_long, usual, here };
+            let to = if is_long { &self.here.0.handle } else { &self.usual };
+            to.spawn(moved);
+        }
+        Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::thread::current;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_moves_to_threads_of_lower_priority_while_it_is_long_and_back() {
+        let long_calls = LongCalls::start().unwrap();
+        let (told, mut names) = tokio::sync::mpsc::unbounded_channel();
+        let is_long = Arc::new(AtomicBool::new(false));
+        let work = {
+            let is_long = is_long.clone();
+            async move {
+                for long in [true, false, false] {
+                    let niceness = rustix::process::getpriority_process(None).unwrap();
+                    told.send((current().name().unwrap_or_default().to_owned(), niceness)).unwrap();
+                    is_long.store(long, Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        long_calls.spawn_where_it_belongs(work, move || is_long.load(Relaxed));
+        let mut seen = Vec::new();
+        while let Some(place) = names.recv().await {
+            seen.push(place);
+        }
+        let here: Vec<_> = seen.iter().map(|(name, _)| name == "long-calls").collect();
+        assert_eq!(here, [false, true, false], "{seen:?}");
+        assert!(seen[1].1 >= seen[0].1 + NICENESS || seen[1].1 == 19, "{seen:?}");
+    }
+}
