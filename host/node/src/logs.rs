@@ -254,16 +254,16 @@ impl Writer {
         self.line.clear();
         serde_json::to_writer(&mut self.line, record)?;
         self.line.push(b'\n');
-        let open = match self.files.get_mut(function) {
-            Some(open) if open.bytes < FILE_BYTES => open,
-            _ => self.open(function)?,
-        };
+        if self.files.get(function).is_none_or(|open| open.bytes >= FILE_BYTES) {
+            self.open(function)?;
+        }
+        let open = self.files.get_mut(function).expect("it was just opened");
         open.bytes += self.line.len() as u64;
         open.file.write_all(&self.line)
     }
 
     /// Opens a function's file, a new one in place of one that is full.
-    fn open(&mut self, function: &FunctionId) -> io::Result<&mut OpenFile> {
+    fn open(&mut self, function: &FunctionId) -> io::Result<()> {
         let current = path(&self.folder, function, Generation::Current);
         if self.files.remove(function).is_some() {
             fs::rename(&current, path(&self.folder, function, Generation::Old))?;
@@ -273,11 +273,8 @@ impl Writer {
         }
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
         let bytes = file.metadata()?.len();
-        Ok(self
-            .files
-            .entry(function.clone())
-            .insert_entry(OpenFile { file: io::BufWriter::new(file), bytes })
-            .into_mut())
+        self.files.insert(function.clone(), OpenFile { file: io::BufWriter::new(file), bytes });
+        Ok(())
     }
 }
 
