@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use wasmtime::Engine;
 
 /// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
 const NICENESS: i32 = 10;
@@ -29,7 +30,15 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl LongCalls {
     pub(crate) fn start() -> std::io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        let runtime = builder.thread_name("long-calls").enable_all().on_thread_start(lower_priority).build()?;
+        let runtime = builder
+            .thread_name("long-calls")
+            .enable_all()
+            .on_thread_start(|| {
+                lower_priority();
+                // Else it is done at the first call, where the kernel may have no memory for it, and wasmtime would panic.
+                Engine::tls_eager_initialize();
+            })
+            .build()?;
         Ok(Self(Arc::new(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })))
     }
 

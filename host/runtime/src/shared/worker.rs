@@ -65,15 +65,15 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             }
             turn_ended = Instant::now();
             inside.charge(held.bytes(), turn_ended - before);
+            // Before the answers leave: the next call may come at once, and finds the sandbox free.
+            if interrupted.swap(false, Relaxed) {
+                sandbox.interrupt();
+            } else if polled.is_pending() {
+                sandbox.rest();
+            }
             inside.deliver();
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
-            }
-            // The guest waits, unless it was only interrupted to let others run.
-            if interrupted.swap(false, Relaxed) {
-                sandbox.interrupt();
-            } else {
-                sandbox.rest();
             }
             match lifetime.poll(cx, &watch, &sandbox) {
                 Poll::Ready(Status::Idle) if pool.shelf.take_off_if_empty(&sandbox) => Poll::Ready(Ok(())),
