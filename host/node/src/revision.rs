@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spillway_runtime::Function;
-use spillway_types::{Digest, FunctionId, Manifest};
+use spillway_types::{Digest, FunctionId, Manifest, Priority};
 use tokio::sync::Semaphore;
 
 use crate::estimates::Expected;
@@ -53,20 +53,31 @@ impl Revision {
     ///
     /// # Cancel safety
     /// A call that is dropped leaves the queue.
-    pub(crate) async fn admit(&self, gate: &Gate, deadline: Instant, expected: &Expected) -> Result<Admitted, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        gate: &Gate,
+        priority: Priority,
+        deadline: Instant,
+        expected: &Expected,
+    ) -> Result<Admitted, Refusal> {
         let passes = Gate::passes(expected);
         if passes && let Ok(permit) = self.running.clone().try_acquire_owned() {
             return Ok(gate.pass(permit));
         }
         let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
         if !passes {
-            let priority = self.manifest.placement.priority;
             return gate.enter(&self.running, priority, deadline, expected).await;
         }
         match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
             Ok(permit) => Ok(gate.pass(permit.expect("the semaphore is never closed"))),
             Err(_) => Err(Refusal::Deadline),
         }
+    }
+
+    /// When the next place in a full queue is expected to be free: one of the calls that run has to end. Zero where
+    /// nobody knows yet how long they take.
+    pub(crate) fn place_free_in(&self, expected: &Expected) -> Duration {
+        expected.run.map(|run| run.p50).unwrap_or_default() / self.running().max(1)
     }
 
     /// Calls that run.

@@ -200,6 +200,10 @@ impl FromStr for Prefer {
 impl Priority {
     /// What a manifest has that names none.
     pub const USUAL: Self = Self(5);
+    /// What a caller means that asks for `low`.
+    pub const LOW: Self = Self(2);
+    /// What a caller means that asks for `high`.
+    pub const HIGH: Self = Self(8);
     /// The greatest.
     pub const MAX: u8 = 9;
 

@@ -3,7 +3,6 @@
 //! A call that is expected to be made here, and whose function wants it near, stays without a look at others: that costs a
 //! lookup and a lock. Only a call that would be late is worth more.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use spillway_placement::{Prediction, Tariff};
 use spillway_types::{NodeName, Prefer, Problem, ProblemType};
 
 use super::forward::Errand;
+use super::respond::whole_seconds;
 use crate::cluster::Cluster;
 use crate::estimates::Expected;
 use crate::gate::Gate;
@@ -46,7 +46,7 @@ impl Node {
         let patience = errand.deadline.saturating_duration_since(Instant::now());
         let demand = Demand { patience, prefer: placement.prefer, max_cost: placement.max_cost };
         let work = expected.work.unwrap_or_default();
-        let (wait, correction) = self.gate.wait(placement.priority, errand.deadline);
+        let (wait, correction) = self.gate.wait(errand.priority, errand.deadline);
         let here = Offer {
             way: Duration::ZERO,
             wait: wait.mul_f64(correction),
@@ -139,7 +139,7 @@ fn refusal(
     for (name, offer) in there {
         where_when += &format!(", on {name} in {}", seconds(offer.finish_at_worst()));
     }
-    let retry_after_seconds = NonZeroU32::new(retry_after.as_secs_f64().ceil() as u32).unwrap_or(NonZeroU32::MIN);
+    let retry_after_seconds = whole_seconds(retry_after);
     let detail = format!(
         "a call of {} would be finished {where_when}, and its deadline is in {}; try again in {retry_after_seconds} s",
         errand.id,

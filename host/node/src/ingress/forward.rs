@@ -20,7 +20,8 @@ use spillway_placement::admission as placement;
 use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
 use spillway_runtime::{Body, BodyError, InvocationId};
 use spillway_types::{
-    AuditKind, Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Problem, ProblemType, Residency, format_bytes,
+    AuditKind, Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Priority, Problem, ProblemType, Residency,
+    format_bytes,
 };
 
 use super::body::{Limited, Passage};
@@ -45,6 +46,8 @@ pub(super) struct Errand<'a> {
     pub(super) manifest: &'a Manifest,
     /// How far its data may travel.
     pub(super) residency: Residency,
+    /// Who goes before it where calls wait.
+    pub(super) priority: Priority,
     /// The only node that may run it, if there is one.
     pub(super) owner: Option<&'a NodeName>,
     /// How it came here, if a node sent it.

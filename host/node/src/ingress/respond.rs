@@ -42,6 +42,11 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
     response
 }
 
+/// For `Retry-After`: rounded up, so that nobody comes too early, and a minute at most, since nobody foresees more.
+pub(super) fn whole_seconds(wait: Duration) -> NonZeroU32 {
+    NonZeroU32::new(wait.as_secs_f64().ceil().min(60.0) as u32).unwrap_or(NonZeroU32::MIN)
+}
+
 /// Removes what belongs to the connection.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // `Connection` may name further fields that go no further than this hop.
@@ -88,6 +93,13 @@ pub(super) fn add_bill(headers: &mut HeaderMap, node: Option<&NodeIdentity>, bil
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_seconds_between_one_and_sixty() {
+        for (ms, seconds) in [(0, 1), (1000, 1), (1001, 2), (59_500, 60), (3_600_000, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(ms)).get(), seconds, "{ms} ms");
+        }
+    }
 
     #[test]
     fn fields_of_the_connection_go_and_those_of_the_message_stay() {

@@ -39,6 +39,7 @@ impl Node {
             bundle: function.release.bundle,
             manifest: &function.manifest,
             residency: wishes.residency,
+            priority: wishes.priority,
             owner: function.release.owner.as_ref(),
             journey: None,
             invocation: invocation.id,

@@ -15,7 +15,7 @@ use super::body::Limited;
 use super::choose::Choice;
 use super::forward::Errand;
 use super::record::Record;
-use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop};
+use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop, whole_seconds};
 use super::wishes::{BILL, Wishes};
 use crate::estimates::Expected;
 use crate::node::{Node, Target};
@@ -102,6 +102,7 @@ impl Node {
             bundle: revision.bundle,
             manifest: &revision.manifest,
             residency: wishes.residency,
+            priority: wishes.priority,
             owner: None,
             journey: journey.as_ref(),
             invocation: invocation.id,
@@ -143,6 +144,7 @@ impl Node {
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
         record.body_bytes = body_bytes;
+        record.priority = wishes.priority;
         record.for_peer = journey.is_some();
         let answer = match refused {
             Some(problem) => {
@@ -209,19 +211,24 @@ impl Node {
         if http_body::Body::size_hint(request.body()).lower() > limit {
             return Err(too_large());
         }
-        let admitted = revision.admit(&self.gate, invocation.deadline, expected).await;
+        let admitted = revision.admit(&self.gate, record.priority, invocation.deadline, expected).await;
         record.queued = record.arrived.elapsed();
         record.admitted = Some(admitted.map_err(|refusal| match refusal {
             Refusal::QueueFull => {
                 let waiting = revision.manifest.limits.queue;
-                refuse(
-                    ProblemType::QueueFull,
-                    format!("{waiting} calls of {} are waiting already; try again later", revision.id),
-                )
+                let again = whole_seconds(revision.place_free_in(expected));
+                let detail =
+                    format!("{waiting} calls of {} are waiting already; try again later, in {again} s", revision.id);
+                let mut refused = refuse(ProblemType::QueueFull, detail);
+                refused.0.retry_after_seconds = Some(again);
+                refused
             }
             Refusal::Overloaded => {
                 let id = &revision.id;
-                refuse(ProblemType::Overloaded, format!("calls before this one of {id} took longer than expected, and it would have been finished after its deadline; try again later"))
+                let mut refused = refuse(ProblemType::Overloaded, format!("calls before this one of {id} took longer than expected, and it would have been finished after its deadline; try again later"));
+                let (wait, correction) = self.gate.wait(record.priority, invocation.deadline);
+                refused.0.retry_after_seconds = Some(whole_seconds(wait.mul_f64(correction)));
+                refused
             }
             Refusal::Deadline => Box::new((
                 Problem::new(

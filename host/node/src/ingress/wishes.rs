@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use spillway_types::{Manifest, Problem, ProblemType, Residency};
+use spillway_types::{Manifest, Priority, Problem, ProblemType, Residency};
 
 /// How long a caller waits: never longer than a call may take by `[limits]`.
 pub(super) const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
 /// A caller may keep the data of its call nearer than the manifest does.
 pub(crate) const RESIDENCY: HeaderName = HeaderName::from_static("spillway-residency");
+/// A caller may let others go before its call; never past what the manifest says.
+const PRIORITY: HeaderName = HeaderName::from_static("spillway-priority");
 /// A caller that sends it gets `Server-Timing`.
 const TIMING: HeaderName = HeaderName::from_static("spillway-timing");
 /// A caller that sends it is told what the call took and costs; answers have it, too.
@@ -21,6 +23,8 @@ pub(super) struct Wishes {
     pub(super) patience: Duration,
     /// How far its data may travel.
     pub(super) residency: Residency,
+    /// Who goes before it where calls wait.
+    pub(super) priority: Priority,
     pub(super) wants_timing: bool,
     pub(super) wants_bill: bool,
 }
@@ -34,6 +38,7 @@ impl Wishes {
         Ok(Self {
             patience: patience(headers, manifest)?,
             residency: residency(headers, manifest.placement.residency)?,
+            priority: priority(headers, manifest.placement.priority)?,
             wants_timing: headers.contains_key(TIMING),
             wants_bill: headers.contains_key(BILL),
         })
@@ -72,6 +77,25 @@ pub(crate) fn residency(headers: &HeaderMap, most: Residency) -> Result<Residenc
     Ok(narrowest)
 }
 
+/// The priority of a call whose manifest gives it `most`.
+fn priority(headers: &HeaderMap, most: Priority) -> Result<Priority, Problem> {
+    let mut least = most;
+    // As with residency: of several the one that asks least counts.
+    for value in headers.get_all(PRIORITY) {
+        let asked = match value.as_bytes() {
+            b"low" => Priority::LOW,
+            b"normal" => Priority::USUAL,
+            b"high" => Priority::HIGH,
+            _ => {
+                let detail = "spillway-priority is not valid; write one of low, normal, high";
+                return Err(Problem::new(ProblemType::BadRequest, detail));
+            }
+        };
+        least = least.min(asked);
+    }
+    Ok(least)
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -98,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_lowers_its_priority_and_never_raises_it() {
+        for (asked, most, holds) in [("low", 5, 2), ("normal", 5, 5), ("high", 5, 5), ("high", 9, 8), ("normal", 1, 1)]
+        {
+            let fields = headers(&[(PRIORITY, asked)]);
+            assert_eq!(priority(&fields, Priority::new(most)), Ok(Priority::new(holds)), "{asked} under {most}");
+        }
+        assert_eq!(priority(&HeaderMap::new(), Priority::new(7)), Ok(Priority::new(7)));
+    }
+
+    #[test]
     fn who_says_nothing_waits_as_long_as_is_usual_and_nobody_longer_than_a_call_may_take() {
         let ms = Duration::from_millis;
         let mut manifest = Manifest::plain("a".parse().unwrap(), Vec::new());
@@ -117,9 +151,14 @@ mod tests {
 
     #[test]
     fn what_is_no_wish_is_refused_and_not_passed_over() {
-        for (name, value) in
-            [(RESIDENCY, "here"), (RESIDENCY, ""), (RESIDENCY, "Site"), (DEADLINE, "1s"), (DEADLINE, "")]
-        {
+        for (name, value) in [
+            (RESIDENCY, "here"),
+            (RESIDENCY, ""),
+            (RESIDENCY, "Site"),
+            (DEADLINE, "1s"),
+            (PRIORITY, "9"),
+            (DEADLINE, ""),
+        ] {
             let fields = headers(&[(name.clone(), value)]);
             let manifest = Manifest::plain("a".parse().unwrap(), Vec::new());
             let problem = Wishes::read(&fields, &manifest).unwrap_err();
