@@ -97,7 +97,7 @@ async fn a_file_that_is_larger_than_a_nodes_disk_stays_elsewhere_and_calls_go_th
     // A disk of its own, of a few megabytes.
     let data = cluster.data("small");
     std::fs::create_dir(&data).expect("tests may write files");
-    let mount = format!("mount -t tmpfs -o size=6m tmpfs '{}' && exec \"$0\" \"$@\"", data.display());
+    let mount = format!("mount -t tmpfs -o size=4m tmpfs '{}' && exec \"$0\" \"$@\"", data.display());
     let builder = cluster.builder("small", "edge", "paris").await;
     let small = builder.under(&["unshare", "--map-root-user", "--mount", "sh", "-c", &mount]).start().await;
     cluster.settled(&[&one, &small]).await;
