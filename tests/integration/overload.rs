@@ -57,6 +57,22 @@ async fn a_call_that_finds_the_queue_full_is_503_at_once_and_those_before_it_are
 }
 
 #[tokio::test]
+async fn a_full_queue_says_how_long_calls_take() {
+    let node = node().await;
+    let slow = || node.request(Method::GET, "/misbehave/slow?ms=2500").send();
+    // Once, so that the node knows.
+    assert_eq!(slow().await.expect("an answer").status(), 200);
+    let calls = [tokio::spawn(slow()), tokio::spawn(slow())];
+    waiting(&node, 1.0).await;
+    let answer = node.call("/misbehave/greet").await;
+    answer.problem(ProblemType::QueueFull, &["try again later, in 3 s"]);
+    assert_eq!(answer.header("retry-after"), Some("3"));
+    for call in calls {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_call_whose_turn_does_not_come_before_its_deadline_is_504_and_leaves_the_queue() {
     let node = node().await;
     let running = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=1500").send());

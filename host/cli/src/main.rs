@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `allocator` | memory |
 //! | `args` | the command line |
 //! | `command` | one file per subcommand |
 //! | `build` | from a crate to a bundle: toolchain, cargo, models |
@@ -11,6 +12,7 @@
 //! | `failure` | what goes wrong, and the exit code for it |
 //! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
 
+mod allocator;
 mod args;
 mod build;
 mod client;
@@ -25,11 +27,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Calls begin on one thread and end on another as often as not, and the memory of each is freed where it ends.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::give_back_at_once();
     let cli = args::Cli::parse();
     if let args::Command::CheckModel(check) = &cli.command {
         return check.run();

@@ -4,7 +4,8 @@
 //! Cancelling is simple here: dropping the store ends whatever runs in it.
 //!
 //! A guest runs in the task of its call, and goes on there while its body is read: a task of its own would have to be woken
-//! for each step, on another core as often as not. Only what is left of it when its caller has gone gets one.
+//! for each step, on another core as often as not. It gets one once it computes for long (`long_calls.rs`), and what is left
+//! of it when its caller has gone does.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;

@@ -1,5 +1,6 @@
 //! How a call can fail, and telling which it was.
 
+use rustix::io::Errno;
 use spillway_types::Outcome;
 use wasmtime::Trap;
 
@@ -86,8 +87,10 @@ impl Fault {
 
 /// Whether a system call failed for want of memory or of map areas (ENOMEM says both: mmap(2), mprotect(2)).
 fn is_out_of_memory(error: &wasmtime::Error) -> bool {
-    // By its text, which is the standard library's: the type is that of whichever crate wasmtime makes system calls with.
-    error.chain().any(|cause| cause.to_string().ends_with("(os error 12)"))
+    error.chain().any(|cause| {
+        cause.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+            || cause.downcast_ref::<std::io::Error>().and_then(Errno::from_io_error) == Some(Errno::NOMEM)
+    })
 }
 
 /// The innermost frames of the guest's stack that its author wrote, on one line.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use spillway_runtime::{Body, Invocation};
 use spillway_types::api::LogRecord;
-use spillway_types::{Bill, FunctionId, Outcome, Priority};
+use spillway_types::{Bill, FunctionId, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
 use crate::gate::Admitted;
@@ -25,8 +25,6 @@ pub(super) struct Record {
     pub(super) what: String,
     /// Announced length of the body; calls of unlike size take unlike time.
     pub(super) body_bytes: u64,
-    /// Who goes before the call where calls wait.
-    pub(super) priority: Priority,
     /// What became of the body.
     pub(super) passage: Option<Arc<Passage>>,
     /// Bytes of the response that went out.
@@ -63,7 +61,6 @@ impl Record {
             arrived,
             what,
             body_bytes,
-            priority: Priority::USUAL,
             passage,
             answered_bytes,
             here,

@@ -9,7 +9,7 @@ use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, Fault, Invocation, InvocationId};
-use spillway_types::{Outcome, Problem, ProblemType, format_bytes};
+use spillway_types::{Outcome, Priority, Problem, ProblemType, format_bytes};
 
 use super::body::Limited;
 use super::choose::Choice;
@@ -144,14 +144,13 @@ impl Node {
         let (id, number) = (revision.id.clone(), revision.number);
         let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
         record.body_bytes = body_bytes;
-        record.priority = wishes.priority;
         record.for_peer = journey.is_some();
         let answer = match refused {
             Some(problem) => {
                 let cause = problem.detail.clone();
                 Err(Box::new((problem, Outcome::Refused, cause)))
             }
-            None => self.invoke(&revision, &invocation, &expected, request, &mut record).await,
+            None => self.invoke(&revision, &invocation, wishes.priority, &expected, request, &mut record).await,
         };
         let timing = invocation.timing();
         let mut response = match answer {
@@ -198,6 +197,7 @@ impl Node {
         &self,
         revision: &Revision,
         invocation: &Arc<Invocation>,
+        priority: Priority,
         expected: &Expected,
         mut request: Request<Limited>,
         record: &mut Record,
@@ -211,7 +211,7 @@ impl Node {
         if http_body::Body::size_hint(request.body()).lower() > limit {
             return Err(too_large());
         }
-        let admitted = revision.admit(&self.gate, record.priority, invocation.deadline, expected).await;
+        let admitted = revision.admit(&self.gate, priority, invocation.deadline, expected).await;
         record.queued = record.arrived.elapsed();
         record.admitted = Some(admitted.map_err(|refusal| match refusal {
             Refusal::QueueFull => {
@@ -226,7 +226,7 @@ impl Node {
             Refusal::Overloaded => {
                 let id = &revision.id;
                 let mut refused = refuse(ProblemType::Overloaded, format!("calls before this one of {id} took longer than expected, and it would have been finished after its deadline; try again later"));
-                let (wait, correction) = self.gate.wait(record.priority, invocation.deadline);
+                let (wait, correction) = self.gate.wait(priority, invocation.deadline);
                 refused.0.retry_after_seconds = Some(whole_seconds(wait.mul_f64(correction)));
                 refused
             }

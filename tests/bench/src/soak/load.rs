@@ -31,6 +31,19 @@ pub(super) struct Tally {
     pub(super) unexpected: u64,
 }
 
+impl Tally {
+    /// What came after `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            answered: self.answered - before.answered,
+            shed: self.shed - before.shed,
+            misbehaved: self.misbehaved - before.misbehaved,
+            hung_up: self.hung_up - before.hung_up,
+            unexpected: self.unexpected - before.unexpected,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Counts {
     answered: AtomicU64,

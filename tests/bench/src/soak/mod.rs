@@ -60,7 +60,7 @@ impl Soak {
         mix::deploy(&node).await?;
         let load = Load::new(node.clone());
         let capacity = load.capacity().await?;
-        let rate = capacity * SHARE;
+        let (rate, before) = (capacity * SHARE, load.tally());
         eprintln!(
             "capacity {capacity:.0} calls/s; offering {rate:.0}/s for {} min; Ctrl-C ends it early",
             self.minutes
@@ -80,7 +80,7 @@ impl Soak {
             changed = changes::make(&node, &mut changes) => changed?,
         }
         let growth = verdict::growth(&samples)?;
-        let calls = load.tally();
+        let calls = load.tally().since(before);
         let passed = growth.iter().all(Growth::is_within) && calls.unexpected == 0;
         let seconds = samples.len() as u64;
         let report =

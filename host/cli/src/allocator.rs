@@ -1,0 +1,32 @@
+//! The program's allocator.
+
+use libmimalloc_sys::{mi_option_set, mi_option_t};
+
+/// Calls begin on one thread and end on another as often as not, and the memory of each is freed where it ends.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `mi_option_purge_delay` of `mimalloc.h`, which the bindings have no name for.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// Has memory given back at once. By default that waits for a later call of the same thread: one that has compiled a function
+/// makes none, and a node at rest would keep what it took.
+///
+/// To be called while no other thread runs: setting options is not thread safe.
+#[expect(unsafe_code, reason = "the bindings of the allocator's options are C functions")]
+pub(crate) fn give_back_at_once() {
+    // SAFETY: the option exists, and no other thread runs.
+    unsafe { mi_option_set(PURGE_DELAY, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(unsafe_code, reason = "the bindings of the allocator's options are C functions")]
+    fn the_number_is_still_that_of_the_option() {
+        // SAFETY: the option exists, and nothing sets it here.
+        assert_eq!(unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }, 1000, "milliseconds, the default");
+    }
+}
