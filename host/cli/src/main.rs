@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    allocator::give_back_at_once();
+    allocator::give_back_soon();
     let cli = args::Cli::parse();
     if let args::Command::CheckModel(check) = &cli.command {
         return check.run();

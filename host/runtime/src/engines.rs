@@ -8,8 +8,8 @@ use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 use crate::component::Interface;
 use crate::long_calls::{self, LongCalls};
 
-/// How often a running guest lets others run, and how late a deadline can be noticed. Guests share their threads with
-/// everything else of the node, so where they loop on every core each step of another call waits this long for each.
+/// How often a running guest lets others run, and how late a deadline can be noticed. A guest that was interrupted so goes on
+/// on threads of lower priority.
 const EPOCH: Duration = Duration::from_millis(2);
 
 /// Sandboxes that can exist at once, per engine. Address space, not memory: an unused slot costs none.

@@ -16,7 +16,8 @@ Examples:
   cargo xtask bench cluster --json
   cargo xtask bench overflow --json --seconds 8
   cargo xtask bench http --json
-  cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3")]
+  cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3
+  cargo xtask bench http --only idle_function_bytes --components 200")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
