@@ -47,7 +47,7 @@ async fn a_host_of_its_own_goes_before_any_host() {
     let node = serving::hello().await;
     let manifest = serving::changed("plain", |manifest| {
         let pattern = RoutePattern { host: Some("plain.example.com".to_owned()), path: "/hello".to_owned() };
-        manifest.routes = vec![Route { pattern, methods: Vec::new() }];
+        manifest.routes = vec![Route { pattern, methods: Vec::new(), auth: None }];
     });
     assert_eq!(node.post(with_manifest(&bundle("plain"), &manifest), "").await.status, 201);
     let with_host = |host: &str| node.request(Method::GET, "/hello").header("host", host);

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
 use crate::command::{
-    audit, build, ca, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement,
+    audit, build, ca, caller, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement,
     rm, rollback, up,
 };
 
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Drain(drain::Drain),
     Cordon(drain::Cordon),
     Uncordon(drain::Uncordon),
+    Caller(caller::Caller),
     Key(key::Key),
     Ca(ca::Ca),
     Gc(gc::Gc),

@@ -13,8 +13,8 @@ use arc_swap::ArcSwap;
 use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{Runtime, RuntimeConfig};
-use spillway_trust::TrustedKeys;
-use spillway_types::{FunctionId, Money, Problem, ProblemType};
+use spillway_trust::{ServerTls, TlsFiles, TrustedKeys};
+use spillway_types::{Auth, FunctionId, Money, Problem, ProblemType};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ use crate::decisions::Decisions;
 use crate::deploy::{Deployed, blocking, host_problem, millis};
 use crate::gate::Gate;
 use crate::health::{self, Health};
-use crate::ingress::Listener;
+use crate::ingress::{self, Callers, Listener};
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
@@ -66,6 +66,14 @@ pub struct Config {
     pub model_check_time: Duration,
     /// How long calls in flight may take when the node stops.
     pub drain_timeout: Duration,
+    /// How long a caller may neither send what is awaited nor take what is sent.
+    pub stall_timeout: Duration,
+    /// Certificate chain and key for callers, in PEM; callers speak plain HTTP if not given.
+    pub tls: Option<TlsFiles>,
+    /// File of the callers' tokens.
+    pub callers: Option<PathBuf>,
+    /// Who may call the routes that do not say it.
+    pub auth: Auth,
     /// What an hour of the node costs.
     pub price: Money,
     /// What a GiB costs that it sends to other nodes.
@@ -98,6 +106,25 @@ pub(crate) enum Target {
     Elsewhere(Arc<Elsewhere>),
 }
 
+/// What a route leads to.
+#[derive(Clone)]
+pub(crate) struct Routed {
+    pub(crate) target: Target,
+    /// Who may call, where the manifest says it.
+    pub(crate) auth: Option<Auth>,
+}
+
+impl Target {
+    /// Whose route it is.
+    pub(crate) fn function(&self) -> &FunctionId {
+        match self {
+            Self::Here(revision) => &revision.id,
+            Self::Broken(function) => function,
+            Self::Elsewhere(function) => &function.id,
+        }
+    }
+}
+
 /// A running node. Lives as long as the process serves.
 pub(crate) struct Node {
     pub(crate) config: Config,
@@ -116,6 +143,8 @@ pub(crate) struct Node {
     pub(crate) measured: Measured,
     /// What is wrong with it.
     pub(crate) health: Health,
+    /// Who may call what.
+    pub(crate) callers: Callers,
     /// Which calls run now.
     pub(crate) gate: Gate,
     /// What was refused and is not written down yet.
@@ -126,7 +155,7 @@ pub(crate) struct Node {
     pub(crate) deployed: Notify,
     /// What serves, by function. Never locked across a wait.
     pub(crate) functions: RwLock<BTreeMap<FunctionId, Deployed>>,
-    routes: ArcSwap<RouteTable<Target>>,
+    routes: ArcSwap<RouteTable<Routed>>,
     /// Held while `routes` are made anew.
     pub(crate) routing: Mutex<()>,
     metrics: Metrics,
@@ -136,8 +165,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn routes(&self) -> arc_swap::Guard<Arc<RouteTable<Target>>> {
+    pub(crate) fn routes(&self) -> arc_swap::Guard<Arc<RouteTable<Routed>>> {
         self.routes.load()
+    }
+
+    /// Where callers reach functions.
+    pub(crate) fn listen_url(&self) -> String {
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addresses.listen)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -196,7 +231,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn set_routes(&self, table: RouteTable<Target>) {
+    pub(crate) fn set_routes(&self, table: RouteTable<Routed>) {
         self.routes.store(Arc::new(table));
     }
 }
@@ -216,6 +251,8 @@ pub async fn run(
             config.api
         );
     }
+    let files = config.tls.clone();
+    let tls = tokio::task::spawn_blocking(move || files.map(ServerTls::load).transpose()).await??.map(Arc::new);
     let listener = Listener::bind(config.listen, "--listen").await?;
     let api_listener = Listener::bind(config.api, "--api").await?;
     let mut addresses = Addresses { listen: listener.address()?, api: api_listener.address()?, peer: None };
@@ -244,7 +281,8 @@ pub async fn run(
     let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
     let watching = tokio::spawn(health::watch(node.clone(), stop_api.clone()));
     let patience = node.config.drain_timeout;
-    let serving = tokio::spawn(listener.serve(node.clone(), draining.clone(), patience));
+    let following = tokio::spawn(ingress::follow(node.clone(), tls.clone(), stop_api.clone()));
+    let serving = tokio::spawn(listener.serve(node.clone(), tls, draining.clone(), patience));
     ready(&addresses);
 
     shutdown.await;
@@ -262,6 +300,7 @@ pub async fn run(
     measuring.await.context("measuring failed")?;
     watching.await.context("looking for what is wrong failed")?;
     tending.await.context("unloading idle models failed")?;
+    following.await.context("following the files of certificate and callers failed")?;
     if let Some(tasks) = &mut clustered {
         while let Some(ended) = tasks.join_next().await {
             ended.context("a task of the cluster failed")?;
@@ -291,6 +330,7 @@ async fn open(
         let checked = config.data.join("checked");
         let screening = ChildProcess::new(checked.clone(), memory, time)
             .with_context(|| format!("passed checks of models cannot be kept in {}", checked.display()))?;
+        let callers = Callers::load(config.callers.clone(), config.auth)?;
         let engine = Arc::new(RunMemory::new(TractEngine, config.run_memory_bytes));
         let models = Models::with_policy(engine, Arc::new(threads), policy).with_screening(Arc::new(screening));
         let models = Arc::new(models);
@@ -320,6 +360,7 @@ async fn open(
             trusted: ArcSwap::from_pointee(trusted),
             measured: Measured::default(),
             health: Health::new(),
+            callers,
             gate: Gate::new(capacity::cores()),
             audit: AuditLog::default(),
             decisions: Decisions::default(),

@@ -101,7 +101,7 @@ mod tests {
         for (index, (host, path, methods)) in routes.iter().enumerate() {
             let pattern = RoutePattern { host: host.map(str::to_owned), path: (*path).to_owned() };
             let methods = methods.iter().map(|m| (*m).to_owned()).collect();
-            table.insert(&Route { pattern, methods }, index).unwrap();
+            table.insert(&Route { pattern, methods, auth: None }, index).unwrap();
         }
         table
     }

@@ -9,6 +9,8 @@
 //! | `certificate` | what a certificate says |
 //! | `identity` | a node's certificate, key and roots, read from files and checked |
 //! | `tls` | TLS between nodes, both ends with certificates |
+//! | `server` | TLS for callers, with a certificate that follows its files |
+//! | `token` | what callers show |
 //! | `reload` | an identity that follows its files |
 //! | `secret` | files that only their owner may read |
 //!
@@ -20,8 +22,10 @@ mod identity;
 mod keys;
 mod reload;
 mod secret;
+mod server;
 mod signed;
 mod tls;
+mod token;
 mod trusted;
 
 pub use authority::{Authority, AuthorityError, IssuedIdentity, Validity};
@@ -32,6 +36,8 @@ pub use reload::ReloadingIdentity;
 /// A host name or an IP address, as rustls has it.
 pub use rustls::pki_types::ServerName;
 pub use secret::{FileError, read_bounded, read_secret, write_new, write_secret};
+pub use server::{ServerTls, TlsError, TlsFiles};
 pub use signed::{STATEMENT_BYTES_MAX, SignedStatement, Untrusted, is_newer};
 pub use tls::{key_log_file, server_name};
+pub use token::new_token;
 pub use trusted::{TrustError, TrustedKey, TrustedKeys};

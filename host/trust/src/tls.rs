@@ -94,7 +94,7 @@ fn no_verifier(error: VerifierBuilderError) -> Error {
     Error::General(error.to_string())
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 

@@ -19,6 +19,7 @@ pub mod api;
 mod audit;
 mod bill;
 mod bundle;
+mod caller;
 mod digest;
 mod dtype;
 mod limits;
@@ -36,6 +37,7 @@ mod statement;
 pub use audit::{AuditKind, ParseAuditKindError};
 pub use bill::Bill;
 pub use bundle::{Bundle, BundleError};
+pub use caller::{Callable, Caller, Callers};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
 pub use dtype::DType;
 pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
@@ -43,10 +45,10 @@ pub use manifest::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
 pub use money::{Money, ParseMoneyError};
-pub use name::{ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site};
+pub use name::{CallerName, ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site};
 pub use outcome::Outcome;
 pub use place::{NodeIdentity, ParseIdentityError, Placement, Prefer, Priority, Residency, Role};
 pub use problem::{Problem, ProblemType};
-pub use route::{Route, RoutePattern};
+pub use route::{Auth, Route, RoutePattern};
 pub use specialization::{Scalar, Specialization};
 pub use statement::{Desired, Release, STATEMENT_FORMAT, Statement};

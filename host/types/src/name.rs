@@ -111,6 +111,12 @@ name!(
     "cluster name"
 );
 
+name!(
+    /// Name of a caller that shows a token.
+    CallerName,
+    "caller name"
+);
+
 impl Default for Namespace {
     /// `default`.
     fn default() -> Self {

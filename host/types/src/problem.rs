@@ -44,6 +44,20 @@ problems! {
     BodyTooLarge, "body-too-large", 413, "Request body too large";
     /// The request itself is malformed.
     BadRequest, "bad-request", 400, "Bad request";
+    /// The request's target is longer than any node takes.
+    TargetTooLong, "target-too-long", 414, "Request target too long";
+    /// The request's header fields are longer than any node takes.
+    FieldsTooLarge, "fields-too-large", 431, "Request header fields too large";
+    /// The caller stopped sending the body.
+    BodyStalled, "body-stalled", 408, "The request body did not come";
+    /// The caller expects what no node does.
+    ExpectationFailed, "expectation-failed", 417, "The expectation cannot be met";
+    /// The request needs what no node does.
+    NotImplemented, "not-implemented", 501, "Not implemented";
+    /// The route wants a caller's token.
+    CallerUnknown, "caller-unknown", 401, "A token is needed";
+    /// The caller's token is not for this function.
+    CallerForbidden, "caller-forbidden", 403, "The token is not for this function";
     /// The guest trapped.
     Trap, "trap", 500, "The function failed";
     /// The guest went past its memory limit.

@@ -23,6 +23,41 @@ pub struct Route {
     /// Methods in upper case; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
+    /// Who may call; `None` leaves it to the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Anybody.
+    None,
+    /// Who shows a bearer token (RFC 6750) that the node knows and that is for the function.
+    Token,
+}
+
+impl Auth {
+    /// As manifests and options have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl std::str::FromStr for Auth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "token" => Ok(Self::Token),
+            _ => Err(format!("`{text}` is no way to know callers; write \"token\" or \"none\"")),
+        }
+    }
 }
 
 /// The longest path that a route may have, in bytes.

@@ -170,7 +170,7 @@ mod tests {
 
     fn route(path: &str, methods: &[&str]) -> Route {
         let methods = methods.iter().map(ToString::to_string).collect();
-        Route { pattern: RoutePattern::any_host(path).unwrap(), methods }
+        Route { pattern: RoutePattern::any_host(path).unwrap(), methods, auth: None }
     }
 
     #[test]

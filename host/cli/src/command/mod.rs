@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod ca;
+pub(crate) mod caller;
 pub(crate) mod check_model;
 pub(crate) mod cost;
 pub(crate) mod deploy;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Drain(args) => args.run(global).await,
         Command::Cordon(args) => args.run(global).await,
         Command::Uncordon(args) => args.run(global).await,
+        Command::Caller(args) => args.run(global),
         Command::Key(args) => args.run(global).await,
         Command::Ca(args) => args.run(global),
         Command::Gc(args) => args.run(global).await,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use spillway_trust::PublicKey;
-use spillway_types::{Money, Role, Site, format_bytes, parse_bytes, parse_duration};
+use spillway_types::{Auth, Money, Role, Site, format_bytes, parse_bytes, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -24,7 +24,8 @@ use crate::{home, output};
 #[command(after_help = "\
 Examples:
   spillway up
-  spillway up --data /srv/spillway --listen 0.0.0.0:80 --disk-budget 50GiB
+  spillway up --data /srv/spillway --disk-budget 50GiB --listen 0.0.0.0:80 --auth none
+  spillway up --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --callers callers.toml
   SPILLWAY_TOKEN=secret spillway up --api 0.0.0.0:3001
   spillway up --join nats://control:4222 --identity /etc/spillway/box-1 --peer 0.0.0.0:3002 --advertise box-1.example.com
   SPILLWAY_LOG=debug spillway up --log-format json")]
@@ -89,10 +90,60 @@ pub(crate) struct Up {
     )]
     drain_timeout: Duration,
     #[command(flatten)]
+    callers: Callers,
+    #[command(flatten)]
     cluster: Cluster,
     /// Form of the node's own log on stderr; SPILLWAY_LOG filters it, as in `info` or `spillway_node=debug`
     #[arg(long, env = "SPILLWAY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
+}
+
+/// Who may call, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Callers")]
+struct Callers {
+    /// Certificate chain in PEM: --listen speaks HTTPS; read again when it changes
+    #[arg(long, env = "SPILLWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate in PEM, which others may not read
+    #[arg(long, env = "SPILLWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File of callers and their tokens, as `spillway caller new` writes it; read again when it changes
+    #[arg(long, env = "SPILLWAY_CALLERS", value_name = "FILE")]
+    callers: Option<PathBuf>,
+    /// Who may call routes whose manifest does not say it [default: none on loopback; must be said elsewhere]
+    #[arg(long, env = "SPILLWAY_AUTH", value_name = "none|token")]
+    auth: Option<Auth>,
+    /// How long a caller may neither send what is awaited nor take what is sent
+    #[arg(
+        long,
+        env = "SPILLWAY_STALL_TIMEOUT",
+        default_value = "30s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    stall_timeout: Duration,
+}
+
+impl Callers {
+    /// Who may call where a manifest does not say it.
+    ///
+    /// # Errors
+    /// Anybody could, from other machines, and nobody has said so; or nobody could.
+    fn auth(&self, listen: SocketAddr) -> Result<Auth, String> {
+        match (self.auth, &self.callers) {
+            (Some(Auth::Token), None) => {
+                Err("--auth token needs the callers' tokens; name their file with --callers".to_owned())
+            }
+            (Some(auth), _) => Ok(auth),
+            (None, _) if listen.ip().is_loopback() => Ok(Auth::None),
+            (None, Some(_)) => Ok(Auth::Token),
+            (None, None) => Err(format!(
+                "functions on {listen} can be called from other machines; say who may: --callers FILE with tokens \
+                 (`spillway caller new` makes them), or --auth none for anybody"
+            )),
+        }
+    }
 }
 
 /// How to join a cluster.
@@ -186,6 +237,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 impl Up {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         refuse_open_api(self.api, global.token()).map_err(Failure::Usage)?;
+        let auth = self.callers.auth(self.listen).map_err(Failure::Usage)?;
+        let tls = self.callers.tls_cert.zip(self.callers.tls_key);
+        let tls = tls.map(|(certificate, key)| spillway_node::TlsFiles { certificate, key });
+        let scheme = if tls.is_some() { "https" } else { "http" };
         start_log(self.log_format)?;
         let data = self.data.map_or_else(default_data, Ok)?;
         let folder = data.display().to_string();
@@ -205,6 +260,10 @@ impl Up {
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
             drain_timeout: self.drain_timeout,
+            stall_timeout: self.callers.stall_timeout,
+            tls,
+            callers: self.callers.callers,
+            auth,
             price: self.price,
             transfer_price: self.transfer_price,
             overflow: !self.no_overflow,
@@ -212,7 +271,7 @@ impl Up {
         };
         let shutdown = shutdown_signal()?;
         spillway_node::run(config, shutdown, move |addresses| {
-            let (listen, api) = (format!("http://{}", addresses.listen), format!("http://{}", addresses.api));
+            let (listen, api) = (format!("{scheme}://{}", addresses.listen), format!("http://{}", addresses.api));
             let peer = addresses.peer.map(|peer| peer.to_string());
             let printed = if json {
                 output::line(serde_json::json!({ "listen": listen, "api": api, "peer": peer, "data": folder }))

@@ -267,19 +267,19 @@ impl Node {
             bundle: active.map_or_else(|| Digest::of(b""), |revision| revision.bundle),
             unchanged: committed.unchanged,
             routes: active.map(|revision| revision.manifest.routes.clone()).unwrap_or_default(),
-            listen: format!("http://{}", self.addresses.listen),
+            listen: self.listen_url(),
             compile_seconds: 0.0,
             compile_cached: true,
         }
     }
 }
 
-fn table(functions: &BTreeMap<FunctionId, Deployed>, elsewhere: &[Arc<Elsewhere>]) -> RouteTable<Target> {
+fn table(functions: &BTreeMap<FunctionId, Deployed>, elsewhere: &[Arc<Elsewhere>]) -> RouteTable<Routed> {
     let mut table = RouteTable::default();
     let mut insert = |id: &FunctionId, routes: &[Route], target: &Target| {
         for route in routes {
             // Neither the store of a node nor a cluster lets two functions have one route, and a manifest has none twice.
-            if let Err(error) = table.insert(route, target.clone()) {
+            if let Err(error) = table.insert(route, Routed { target: target.clone(), auth: route.auth }) {
                 tracing::error!(function = %id, error, "route cannot be added");
             }
         }

@@ -124,5 +124,5 @@ fn read_parts(bundle: &Bundle<'_>, options: DeployOptions) -> Result<Parts, Prob
 
 /// Routes that take every method.
 pub(super) fn plain_routes(patterns: &[RoutePattern]) -> Vec<Route> {
-    patterns.iter().map(|pattern| Route { pattern: pattern.clone(), methods: Vec::new() }).collect()
+    patterns.iter().map(|pattern| Route { pattern: pattern.clone(), methods: Vec::new(), auth: None }).collect()
 }

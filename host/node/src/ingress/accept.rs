@@ -1,4 +1,5 @@
-//! Connections: HTTP/1.1 and HTTP/2 with prior knowledge on one port, and their orderly end.
+//! Connections: HTTP/1.1 and HTTP/2 on one port, in the clear (HTTP/2 with prior knowledge) or over TLS, and their orderly
+//! end.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,15 +9,22 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use spillway_trust::ServerTls;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::guarded::Guarded;
+use super::head::FIELDS_BYTES_MAX;
 use crate::node::Node;
 
-/// A caller that takes longer than this to send its request's head is cut off.
-const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Calls that one connection may have under way at once.
+const STREAMS_MAX: u32 = 256;
+/// How often a caller with HTTP/2 that says nothing is asked whether it is there, and how long it may take to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
 /// An open port.
 pub(crate) struct Listener {
@@ -52,11 +60,15 @@ impl Listener {
     }
 
     /// Serves until `drain`, then lets requests in flight finish, `patience` at most. Says whether all did.
-    pub(crate) async fn serve(self, node: Arc<Node>, drain: CancellationToken, patience: Duration) -> bool {
+    pub(crate) async fn serve(
+        self,
+        node: Arc<Node>,
+        tls: Option<Arc<ServerTls>>,
+        drain: CancellationToken,
+        patience: Duration,
+    ) -> bool {
         let graceful = GracefulShutdown::new();
-        let mut server = auto::Builder::new(TokioExecutor::new());
-        server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
-        server.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+        let server = Arc::new(server(node.config.stall_timeout));
         let places = Arc::new(Semaphore::new(node.health.connections_max()));
         loop {
             node.health.note_connections_left(places.available_permits());
@@ -80,22 +92,80 @@ impl Listener {
                 }
             };
             let _ = stream.set_nodelay(true);
-            let node = node.clone();
-            let service = service_fn(move |request| {
-                let node = node.clone();
-                async move { Ok::<_, Infallible>(node.serve(request).await) }
-            });
-            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-            let connection = graceful.watch(connection);
+            let attended = Attended { server: server.clone(), node: node.clone(), watcher: graceful.watcher() };
+            // Asked for anew: certificates change without a restart.
+            let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+            let drain = drain.clone();
             tokio::spawn(async move {
                 let _place = place;
-                // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection ended");
+                match acceptor {
+                    None => attended.attend(stream).await,
+                    Some(acceptor) => {
+                        let shaken = tokio::select! {
+                            shaken = shake(acceptor, stream, attended.node.config.stall_timeout) => shaken,
+                            () = drain.cancelled() => return,
+                        };
+                        match shaken {
+                            Ok(stream) => attended.attend(stream).await,
+                            Err(error) => tracing::debug!(%error, "no TLS with a caller"),
+                        }
+                    }
                 }
             });
         }
         drop(self.listener);
         tokio::time::timeout(patience, graceful.shutdown()).await.is_ok()
+    }
+}
+
+type Server = auto::Builder<TokioExecutor>;
+
+/// What holds for all connections.
+fn server(stall: Duration) -> Server {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(stall);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        // One field more than is taken gets an answer with words from `head`.
+        .max_header_list_size(2 * FIELDS_BYTES_MAX as u32)
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1);
+    server
+}
+
+async fn shake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    patience: Duration,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+        Ok(shaken) => shaken,
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// What serving one connection takes.
+struct Attended {
+    server: Arc<Server>,
+    node: Arc<Node>,
+    watcher: Watcher,
+}
+
+impl Attended {
+    /// Serves a connection to its end.
+    async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { server, node, watcher } = self;
+        let stream = Guarded::new(stream, node.config.stall_timeout);
+        let service = service_fn(move |request| {
+            let node = node.clone();
+            async move { Ok::<_, Infallible>(node.serve(request).await) }
+        });
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "connection ended");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,26 +11,67 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, BodyError};
+use spillway_types::{FunctionId, Problem, ProblemType, format_bytes};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A request body with a limit. Past it the guest reads an error, and the flag tells the caller's answer.
+/// A request body with a limit, from a caller that may be slow, but not stand still. Where either is exceeded the guest
+/// reads an error, and the passage tells the caller's answer.
 pub(super) struct Limited {
     /// Taken when it is at its end.
     body: Option<Source>,
     left: u64,
+    /// How long nothing may come.
+    patience: Duration,
+    /// Until when something must have come, once it was waited for.
+    stalled: Option<Pin<Box<Sleep>>>,
     passage: Arc<Passage>,
 }
 
 /// What became of a request body, for whoever gave it away.
 #[derive(Default)]
 pub(super) struct Passage {
-    exceeded: AtomicBool,
+    trouble: AtomicU8,
     bytes: AtomicU64,
 }
 
+/// What was wrong with a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It was longer than its limit.
+    TooLong = 1,
+    /// It broke off, or was no body.
+    Malformed,
+    /// Nothing came for too long.
+    Stalled,
+}
+
+impl Trouble {
+    /// What the caller is told, whose body was for the function.
+    pub(super) fn problem(self, function: &FunctionId, limit_bytes: u64) -> Problem {
+        match self {
+            Self::TooLong => {
+                let limit = format_bytes(limit_bytes);
+                let detail = format!("the body is larger than the {limit} that {function} takes");
+                Problem::new(ProblemType::BodyTooLarge, detail)
+            }
+            Self::Malformed => {
+                Problem::new(ProblemType::BadRequest, "the body broke off or is not what its head announced; send it again")
+            }
+            Self::Stalled => Problem::new(ProblemType::BodyStalled, "the rest of the body did not come; send it again"),
+        }
+    }
+}
+
 impl Passage {
-    /// Whether it was longer than its limit.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.exceeded.load(Relaxed)
+    /// What was wrong with it, as far as it was read.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        [Trouble::TooLong, Trouble::Malformed, Trouble::Stalled]
+            .into_iter()
+            .find(|trouble| *trouble as u8 == self.trouble.load(Relaxed))
+    }
+
+    fn note(&self, trouble: Trouble) {
+        self.trouble.store(trouble as u8, Relaxed);
     }
 
     /// How much of it has been read.
@@ -40,10 +81,23 @@ impl Passage {
 }
 
 enum Source {
-    /// The caller's connection.
-    Caller(Incoming),
+    /// The caller's connection, and whether the caller sends only once it is asked to (RFC 9110, section 10.1.1).
+    Caller(Incoming, Expects),
     /// What was meant for another node, and did not go there.
     Unsent(Body),
+}
+
+/// Whether a caller waits for `100 Continue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expects {
+    Nothing,
+    Continue,
+}
+
+impl Expects {
+    pub(super) fn of(headers: &http::HeaderMap) -> Self {
+        if headers.contains_key(http::header::EXPECT) { Self::Continue } else { Self::Nothing }
+    }
 }
 
 /// How long and how much a caller may go on sending what nobody reads, before its connection is closed.
@@ -52,13 +106,18 @@ const DRAIN_BYTES_MAX: u64 = 16 << 20;
 
 impl Limited {
     /// Without a limit until one is set: who answers decides it.
-    pub(super) fn new(body: Incoming) -> Self {
-        Self { body: Some(Source::Caller(body)), left: u64::MAX, passage: Arc::default() }
+    pub(super) fn new(body: Incoming, expects: Expects, patience: Duration) -> Self {
+        Self::from_source(Source::Caller(body, expects), patience)
     }
 
     /// One that did not go out.
     pub(super) fn unsent(body: Body) -> Self {
-        Self { body: Some(Source::Unsent(body)), left: u64::MAX, passage: Arc::default() }
+        // It is here, or has a patience of its own.
+        Self::from_source(Source::Unsent(body), Duration::MAX)
+    }
+
+    fn from_source(source: Source, patience: Duration) -> Self {
+        Self { body: Some(source), left: u64::MAX, patience, stalled: None, passage: Arc::default() }
     }
 
     /// Sets the limit in bytes, and gives what tells whether it was exceeded.
@@ -73,14 +132,31 @@ impl HttpBody for Limited {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = match body {
-            Source::Caller(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BodyError::from)),
-            Source::Unsent(body) => ready!(Pin::new(body).poll_frame(cx)),
+        let Self { body, patience, stalled, passage, .. } = &mut *self;
+        let Some(source) = body else { return Poll::Ready(None) };
+        let (frame, from_caller) = match source {
+            Source::Caller(body, _) => (Pin::new(body).poll_frame(cx).map_err(BodyError::from), true),
+            Source::Unsent(body) => (Pin::new(body).poll_frame(cx), false),
         };
-        // What did not go out had its limit before.
-        if let Some(Err(BodyError::HttpRequestBodySize(_))) = &frame {
-            self.passage.exceeded.store(true, Relaxed);
+        let frame = match frame {
+            Poll::Ready(frame) => {
+                *stalled = None;
+                frame
+            }
+            Poll::Pending if !from_caller => return Poll::Pending,
+            Poll::Pending => {
+                let timer = stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + *patience)));
+                ready!(timer.as_mut().poll(cx));
+                passage.note(Trouble::Stalled);
+                *body = None;
+                return Poll::Ready(Some(Err(BodyError::ConnectionReadTimeout)));
+            }
+        };
+        match &frame {
+            // What did not go out had its limit before.
+            Some(Err(BodyError::HttpRequestBodySize(_))) => passage.note(Trouble::TooLong),
+            Some(Err(_)) if from_caller => passage.note(Trouble::Malformed),
+            _ => {}
         }
         let Some(frame) = frame else {
             self.body = None;
@@ -93,7 +169,7 @@ impl HttpBody for Limited {
             match self.left.checked_sub(bytes) {
                 Some(left) => self.left = left,
                 None => {
-                    self.passage.exceeded.store(true, Relaxed);
+                    self.passage.note(Trouble::TooLong);
                     return Poll::Ready(Some(Err(BodyError::HttpRequestBodySize(None))));
                 }
             }
@@ -103,14 +179,14 @@ impl HttpBody for Limited {
 
     fn is_end_stream(&self) -> bool {
         self.body.as_ref().is_none_or(|body| match body {
-            Source::Caller(body) => body.is_end_stream(),
+            Source::Caller(body, _) => body.is_end_stream(),
             Source::Unsent(body) => body.is_end_stream(),
         })
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            Some(Source::Caller(body)) => body.size_hint(),
+            Some(Source::Caller(body, _)) => body.size_hint(),
             Some(Source::Unsent(body)) => body.size_hint(),
             None => SizeHint::with_exact(0),
         }
@@ -120,8 +196,10 @@ impl HttpBody for Limited {
 impl Drop for Limited {
     fn drop(&mut self) {
         // A connection closed with unread bytes is reset, and the reset overtakes the answer on its way to the caller.
-        if let Some(Source::Caller(mut body)) = self.body.take()
+        // A caller that was not asked to send has nothing under way, and asking would be a lie.
+        if let Some(Source::Caller(mut body, expects)) = self.body.take()
             && !body.is_end_stream()
+            && (expects == Expects::Nothing || self.passage.bytes() > 0)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let mut left = DRAIN_BYTES_MAX;

@@ -24,7 +24,7 @@ use spillway_types::{
     format_bytes,
 };
 
-use super::body::{Limited, Passage};
+use super::body::{Limited, Passage, Trouble};
 use super::respond::strip_hop_by_hop;
 use super::wishes::DEADLINE;
 use crate::audit::Audited;
@@ -124,12 +124,9 @@ impl Errand<'_> {
     ) -> Result<(Response<Body>, NodeName), Box<Failed>> {
         let limit = self.manifest.limits.body_bytes;
         let size = http_body::Body::size_hint(request.body());
-        let too_large = || {
-            let detail = format!("the body is larger than the {} that {} takes", format_bytes(limit), self.id);
-            refused(ProblemType::BodyTooLarge, detail)
-        };
+        let troubled = |trouble: Trouble| refused_with(trouble.problem(self.id, limit));
         if size.lower() > limit {
-            return Err(too_large());
+            return Err(troubled(Trouble::TooLong));
         }
         let passage = request.body_mut().set_limit(limit);
         *passed = Some(passage.clone());
@@ -140,7 +137,7 @@ impl Errand<'_> {
             Some(bytes) if bytes <= REPLAY_BYTES_MAX => {
                 let read = tokio::time::timeout_at(self.deadline.into(), body.collect()).await;
                 let read = read.map_err(|_| self.late(None))?;
-                let bytes = read.map_err(|error| refused(ProblemType::BadRequest, error.to_string()))?.to_bytes();
+                let bytes = read.map_err(|_| troubled(passage.trouble().unwrap_or(Trouble::Malformed)))?.to_bytes();
                 Payload::Kept(bytes)
             }
             _ => Payload::Once(Some(body.boxed_unsync())),
@@ -182,7 +179,7 @@ impl Errand<'_> {
                 }
                 Ok(Ok(response)) => return Ok((incoming(response), peer.name().clone())),
                 // The body broke off here, and the stream with it.
-                Ok(Err(_)) if passage.is_exceeded() => return Err(too_large()),
+                Ok(Err(_)) if let Some(trouble) = passage.trouble() => return Err(troubled(trouble)),
                 Ok(Err((ClientError::Broken { reason, .. }, _))) => {
                     tracing::warn!(function = %self.id, peer = %peer.name(), reason, "a call was sent and no answer came back");
                     if !self.may_run_again(&body) {
@@ -374,7 +371,11 @@ fn incoming(response: Response<Incoming>) -> Response<Body> {
 }
 
 fn refused(kind: ProblemType, detail: String) -> Box<Failed> {
-    failed(kind, detail.clone(), Outcome::Refused, detail)
+    refused_with(Problem::new(kind, detail))
+}
+
+fn refused_with(problem: Problem) -> Box<Failed> {
+    Box::new(Failed { cause: problem.detail.clone(), problem, outcome: Outcome::Refused, unsent: None })
 }
 
 fn failed(kind: ProblemType, detail: String, outcome: Outcome, cause: String) -> Box<Failed> {

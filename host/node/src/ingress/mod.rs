@@ -2,8 +2,13 @@
 
 mod accept;
 mod body;
+mod callers;
 mod choose;
+mod follow;
 mod forward;
+mod framing;
+mod guarded;
+mod head;
 mod record;
 mod respond;
 mod send;
@@ -11,5 +16,7 @@ mod serve;
 mod wishes;
 
 pub(crate) use accept::Listener;
+pub(crate) use callers::Callers;
+pub(crate) use follow::follow;
 pub(crate) use respond::problem_response;
 pub(crate) use wishes::residency;

@@ -5,20 +5,21 @@ use std::time::Instant;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, Fault, Invocation, InvocationId};
 use spillway_types::{Outcome, Priority, Problem, ProblemType, format_bytes};
 
-use super::body::Limited;
+use super::body::{Expects, Limited, Trouble};
 use super::choose::Choice;
+use super::{callers, head};
 use super::forward::Errand;
 use super::record::Record;
 use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop, whole_seconds};
 use super::wishes::{BILL, Wishes};
 use crate::estimates::Expected;
-use crate::node::{Node, Target};
+use crate::node::{Node, Routed, Target};
 use crate::peers::wire::{INVOCATION, Journey, NODE, REFUSED, WORK};
 use crate::revision::{Refusal, Revision};
 use crate::routes::Lookup;
@@ -30,23 +31,32 @@ impl Node {
     /// Answers one request. Every invocation is recorded exactly once, however it ends.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
-        let request = request.map(Limited::new);
+        let mut request = self.limited(request);
+        if let Err(problem) = head::check(&request) {
+            self.metrics().unrouted.inc();
+            return head::refused(&problem, request.version());
+        }
+        if head::is_about_the_node(&request) {
+            return head::options(None);
+        }
         let host = request
             .uri()
             .authority()
             .map(Authority::as_str)
             .or_else(|| request.headers().get(header::HOST).and_then(|host| host.to_str().ok()));
         let path = request.uri().path();
-        let target = match self.routes().find(host, path, request.method()) {
-            Lookup::Found(target) => target,
+        let Routed { target, auth } = match self.routes().find(host, path, request.method()) {
+            Lookup::Found(routed) => routed,
+            Lookup::MethodNotAllowed(methods) if request.method() == Method::OPTIONS => {
+                return head::options(Some(&methods));
+            }
             Lookup::MethodNotAllowed(methods) => {
                 self.metrics().unrouted.inc();
-                let allowed = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+                let allow = head::allow(&methods, true);
+                let allowed = allow.to_str().unwrap_or_default();
                 let detail = format!("{path} does not take {}; it takes {allowed}", request.method());
                 let mut response = problem_response(&Problem::new(ProblemType::MethodNotAllowed, detail));
-                if let Ok(value) = HeaderValue::from_str(&allowed) {
-                    response.headers_mut().insert(header::ALLOW, value);
-                }
+                response.headers_mut().insert(header::ALLOW, allow);
                 return response;
             }
             Lookup::Unknown => {
@@ -55,6 +65,10 @@ impl Node {
                 return problem_response(&Problem::new(ProblemType::UnknownRoute, detail));
             }
         };
+        if let Err(problem) = self.callers.admit(auth, target.function(), request.headers_mut()) {
+            self.metrics().unrouted.inc();
+            return callers::refused(&problem);
+        }
         match target {
             Target::Here(revision) => self.run(revision, None, request, arrived).await,
             // The function is deployed but could not be made ready when the node started; its log says why.
@@ -73,7 +87,14 @@ impl Node {
         journey: Journey,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        self.run(revision, Some(journey), request.map(Limited::new), Instant::now()).await
+        let request = self.limited(request);
+        self.run(revision, Some(journey), request, Instant::now()).await
+    }
+
+    /// The body within what a caller may do.
+    fn limited(&self, request: Request<Incoming>) -> Request<Limited> {
+        let expects = Expects::of(request.headers());
+        request.map(|body| Limited::new(body, expects, self.config.stall_timeout))
     }
 
     /// Runs a call here, or, while this node drains, on another that serves the same.
@@ -84,7 +105,7 @@ impl Node {
         mut request: Request<Limited>,
         arrived: Instant,
     ) -> Response<Body> {
-        let is_head = request.method() == http::Method::HEAD;
+        let is_head = request.method() == Method::HEAD;
         let wishes = match Wishes::read(request.headers(), &revision.manifest) {
             Ok(wishes) => wishes,
             Err(problem) => return problem_response(&problem),
@@ -204,12 +225,13 @@ impl Node {
     ) -> Result<Response<Body>, Box<(Problem, Outcome, String)>> {
         let refuse = |kind, detail: String| Box::new((Problem::new(kind, detail.clone()), Outcome::Refused, detail));
         let limit = revision.manifest.limits.body_bytes;
-        let too_large = || {
-            let limit = format_bytes(limit);
-            refuse(ProblemType::BodyTooLarge, format!("the body is larger than the {limit} that {} takes", revision.id))
+        let troubled = |trouble: Trouble| {
+            let problem = trouble.problem(&revision.id, limit);
+            let cause = problem.detail.clone();
+            Box::new((problem, Outcome::Refused, cause))
         };
         if http_body::Body::size_hint(request.body()).lower() > limit {
-            return Err(too_large());
+            return Err(troubled(Trouble::TooLong));
         }
         let admitted = revision.admit(&self.gate, priority, invocation.deadline, expected).await;
         record.queued = record.arrived.elapsed();
@@ -245,8 +267,8 @@ impl Node {
         let request = guest_request(parts, body.boxed_unsync(), invocation)
             .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
         let answered = revision.function.call(invocation, request).await;
-        if passage.is_exceeded() {
-            return Err(too_large());
+        if let Some(trouble) = passage.trouble() {
+            return Err(troubled(trouble));
         }
         answered.map_err(|fault| {
             if matches!(fault, Fault::NoMemory(_)) {

@@ -148,6 +148,9 @@ impl Manifest {
             if !route.methods.is_empty() {
                 line(format!("methods = {}", list(&route.methods)));
             }
+            if let Some(auth) = route.auth {
+                line(format!("auth = {}", quote(auth.as_str())));
+            }
         }
         let limits = &self.limits;
         line(format!(

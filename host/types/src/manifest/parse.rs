@@ -109,7 +109,7 @@ fn parse_effects(text: &str) -> Result<Effects, String> {
 }
 
 fn read_routes(top: &Section<'_>) -> Vec<Route> {
-    let sections = top.tables("routes", &["path", "host", "methods"]);
+    let sections = top.tables("routes", &["path", "host", "methods", "auth"]);
     if sections.is_empty() && !top.has("routes") {
         top.report_missing("[[routes]]", "`[[routes]]` with `path = \"/hello\"`");
     }
@@ -131,6 +131,7 @@ fn read_routes(top: &Section<'_>) -> Vec<Route> {
                 section.report(at, format!("method `{method}` is unknown; write one of {}", METHODS.join(", ")));
             }
         }
+        let auth = section.parsed("auth", "auth = \"token\"", str::parse);
         let Some(path) = path else { continue };
         let pattern = RoutePattern { host, path };
         if routes.iter().any(|route| route.pattern == pattern) {
@@ -140,7 +141,7 @@ fn read_routes(top: &Section<'_>) -> Vec<Route> {
             );
             continue;
         }
-        routes.push(Route { pattern, methods });
+        routes.push(Route { pattern, methods, auth });
     }
     routes
 }

@@ -75,7 +75,7 @@ fn renamed(from: &str, name: &str, change: impl FnOnce(&mut Manifest)) -> anyhow
     let mut manifest = manifest_of(&built);
     manifest.name = name.parse()?;
     let pattern = RoutePattern::any_host(&format!("/{name}/*")).map_err(anyhow::Error::msg)?;
-    manifest.routes = vec![Route { pattern, methods: Vec::new() }];
+    manifest.routes = vec![Route { pattern, methods: Vec::new(), auth: None }];
     change(&mut manifest);
     Ok(with_manifest(&built, &manifest.to_bundle_toml()))
 }

@@ -1,0 +1,122 @@
+//! A caller's connection as the server sees it: followed, and cut where the caller stands still.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::framing::Framing;
+
+/// A connection that is looked after. Only what waits costs a timer.
+pub(super) struct Guarded<S> {
+    stream: S,
+    framing: Framing,
+    reading: Patience,
+    writing: Patience,
+}
+
+impl<S> Guarded<S> {
+    /// The other end may neither begin a request nor take anything of an answer for so long.
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
+        let waits = || Patience { most: patience, timer: None, waits: false };
+        Self { stream, framing: Framing::default(), reading: waits(), writing: waits() }
+    }
+}
+
+/// How much longer one waits for the other end.
+struct Patience {
+    most: Duration,
+    /// Kept for the next time, once it has been needed.
+    timer: Option<Pin<Box<Sleep>>>,
+    waits: bool,
+}
+
+impl Patience {
+    /// It came.
+    fn met(&mut self) {
+        self.waits = false;
+    }
+
+    /// It did not come yet.
+    ///
+    /// # Errors
+    /// It has not come for too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let most = self.most;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(most)));
+        if !std::mem::replace(&mut self.waits, true) {
+            timer.as_mut().reset(Instant::now() + most);
+        }
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(io::Error::new(ErrorKind::TimedOut, format!("nothing moved for {most:?}"))),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, framing, reading, .. } = &mut *self;
+        let before = buffer.filled().len();
+        match Pin::new(stream).poll_read(cx, buffer) {
+            Poll::Ready(result) => {
+                reading.met();
+                framing.follow(&mut buffer.filled_mut()[before..]);
+                Poll::Ready(result)
+            }
+            // For a head the server has a timer of its own, also for the next one. Until it knows which protocol it is, it
+            // has none.
+            Poll::Pending if framing.is_untouched() => match reading.wait(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    fn written<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.writing.met();
+            return result;
+        }
+        match self.writing.wait(cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(result, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.written(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(result, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.written(result, cx)
+    }
+}
