@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use spillway_tests::{Answer, Node, bare, bundle, wait_until, with_manifest};
+use spillway_types::Effects;
 use spillway_types::ProblemType::{self, Deadline, NoResponse, OutOfMemory, SandboxLost, Trap};
 
 use crate::serving;
@@ -129,22 +130,52 @@ async fn a_caller_may_ask_for_less_time_than_the_manifest_gives() {
     soon(Node::send(request)).await.problem(Deadline, &["default/plain"]);
 }
 
-#[tokio::test]
-async fn calls_that_shared_the_sandbox_of_a_trap_hear_that_it_was_lost_and_may_come_again() {
-    let node = node().await;
+/// Has a slow call lose its sandbox to one that traps; gives the answers to both.
+async fn lose(node: &Node, slow: reqwest::RequestBuilder) -> (Answer, Answer) {
     node.call("/misbehave/greet").await.ok();
-    let slow = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=900").send());
+    let slow = tokio::spawn(slow.send());
     wait_until("the slow call is in its sandbox", SOON, async || {
         node.logs("misbehave").await.iter().any(|record| record["message"].to_string().contains("slow begins"))
     })
     .await;
-    // Two invocations were alive: which of them it was, the host cannot tell.
     let trapped = soon(node.call("/misbehave/trap")).await;
+    let slow = Answer::read(slow.await.expect("no panic").expect("an answer")).await.expect("a whole one");
+    (trapped, slow)
+}
+
+async fn with_effects(effects: Effects) -> Node {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| {
+        manifest.effects = effects;
+        manifest.limits.deadline = Duration::from_secs(20);
+    });
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
+    node
+}
+
+#[tokio::test]
+async fn calls_that_shared_the_sandbox_of_a_trap_hear_that_it_was_lost_where_they_may_not_run_twice() {
+    let node = with_effects(Effects::Unsafe).await;
+    let (trapped, lost) = lose(&node, node.request(Method::GET, "/misbehave/slow?ms=900")).await;
+    // Two invocations were alive: which of them it was, the host cannot tell.
     assert!([500, 503].contains(&trapped.status), "{trapped:?}");
-    let lost = Answer::read(slow.await.expect("no panic").expect("an answer")).await.expect("a whole one");
     lost.problem(SandboxLost, &["default/misbehave", "try again"]);
     assert_eq!(lost.header("retry-after"), Some("1"));
     assert_eq!(soon(node.call("/misbehave/slow?ms=1")).await.ok(), "waited 1 ms\n");
+}
+
+#[tokio::test]
+async fn calls_that_lost_their_sandbox_run_again_alone_where_their_effects_allow() {
+    for effects in [Effects::None, Effects::Idempotent] {
+        let node = with_effects(effects).await;
+        let slow = node.request(Method::POST, "/misbehave/slow?ms=900").body("a body that is needed twice");
+        let (trapped, again) = lose(&node, slow).await;
+        assert_eq!(again.ok(), "waited 900 ms\n");
+        // Alone it is plain whose fault it was.
+        trapped.problem(Trap, &["default/misbehave"]);
+        assert_eq!(node.metrics().await.sum("spillway_reruns_total", &[("function", "misbehave")]), Some(2.0));
+        assert_eq!(node.metrics().await.requests("misbehave", "sandbox-lost"), 0);
+    }
 }
 
 #[tokio::test]

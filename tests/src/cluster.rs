@@ -198,7 +198,7 @@ pub fn free_port() -> SocketAddr {
     listener.local_addr().expect("a listener has an address")
 }
 
-async fn run(args: &[&str]) -> Ran {
+pub async fn run(args: &[&str]) -> Ran {
     let mut command = Command::new(spillway());
     clean(&mut command).args(args);
     Ran::of(command).await

@@ -77,6 +77,26 @@ impl Function {
         }
     }
 
+    /// As [`call`](Self::call), in a sandbox that no other call is in.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn call_alone(
+        &self,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
+        match &self.kind {
+            Kind::Shared(shared) => shared.call_alone(invocation, request).await,
+            Kind::Exclusive(exclusive) => exclusive.call(invocation, request).await,
+        }
+    }
+
+    /// Whether several calls may be in one sandbox at once.
+    pub fn shares_sandboxes(&self) -> bool {
+        matches!(&self.kind, Kind::Shared(shared) if shared.shares())
+    }
+
     /// The interface it answers through.
     pub fn interface(&self) -> Interface {
         match self.kind {

@@ -66,6 +66,11 @@ impl Invoke {
         let (route, method) = choose(&detail.summary.routes, self.method.as_ref(), self.data.is_some())
             .map_err(|problem| Failure::Usage(format!("{}: {problem}", self.function.id)))?;
         let url = target(&client.data_plane(&node.listen)?, route, &self.path)?;
+        if url.scheme() == "https" {
+            // One set of authorities more to keep up to date, for a command that is for trying out.
+            let problem = format!("the node speaks HTTPS with callers, and this command does not; use `curl {url}`");
+            return Err(Failure::Usage(problem).into());
+        }
 
         let mut request = client.plain(method, url);
         if let Some(host) = &route.pattern.host {

@@ -45,7 +45,7 @@ pub(super) async fn node(State(node): Shared) -> Json<NodeStatus> {
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner).len();
     Json(NodeStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        listen: format!("http://{}", node.addresses.listen),
+        listen: node.listen_url(),
         kernel_threads: node.models.threads().count(),
         uptime_seconds: node.started.elapsed().as_secs(),
         functions,

@@ -151,7 +151,7 @@ impl Node {
             bundle: release.bundle,
             unchanged: false,
             routes: routes.map(|manifest| manifest.routes).unwrap_or_default(),
-            listen: format!("http://{}", self.addresses.listen),
+            listen: self.listen_url(),
             compile_seconds: compile.as_secs_f64(),
             compile_cached,
         }

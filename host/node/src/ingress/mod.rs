@@ -10,6 +10,7 @@ mod framing;
 mod guarded;
 mod head;
 mod record;
+mod replay;
 mod respond;
 mod send;
 mod serve;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use spillway_runtime::{Body, Fault, Invocation, InvocationId};
-use spillway_types::{Outcome, Priority, Problem, ProblemType, format_bytes};
+use spillway_types::{Effects, Outcome, Priority, Problem, ProblemType, format_bytes};
 
 use super::body::{Expects, Limited, Trouble};
 use super::choose::Choice;
 use super::{callers, head};
 use super::forward::Errand;
 use super::record::Record;
+use super::replay::Replay;
 use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop, whole_seconds};
 use super::wishes::{BILL, Wishes};
 use crate::estimates::Expected;
@@ -264,9 +266,8 @@ impl Node {
         let passage = request.body_mut().set_limit(limit);
         record.passage = Some(passage.clone());
         let (parts, body) = request.into_parts();
-        let request = guest_request(parts, body.boxed_unsync(), invocation)
-            .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
-        let answered = revision.function.call(invocation, request).await;
+        let parts = guest_parts(parts, invocation).map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
+        let answered = call(revision, invocation, parts, body).await;
         if let Some(trouble) = passage.trouble() {
             return Err(troubled(trouble));
         }
@@ -280,12 +281,30 @@ impl Node {
     }
 }
 
-/// What the guest sees of the request: an absolute URI, no fields of the connection, and a trace to continue.
-fn guest_request(
-    mut parts: http::request::Parts,
-    body: Body,
-    invocation: &Invocation,
-) -> Result<Request<Body>, String> {
+/// Calls the function, and a second time if another call took its sandbox from it and nothing forbids: then alone, so that
+/// it cannot be lost to the same one again.
+async fn call(
+    revision: &Revision,
+    invocation: &Arc<Invocation>,
+    parts: Parts,
+    body: Limited,
+) -> Result<Response<Body>, Fault> {
+    if revision.manifest.effects == Effects::Unsafe || !revision.function.shares_sandboxes() {
+        return revision.function.call(invocation, Request::from_parts(parts, body.boxed_unsync())).await;
+    }
+    let replay = Replay::new(body);
+    let first = replay.read().expect("nothing has gone through yet");
+    match revision.function.call(invocation, Request::from_parts(parts.clone(), first)).await {
+        Err(Fault::SandboxLost(_)) if let Some(again) = replay.read() => {
+            revision.metrics.ran_again();
+            revision.function.call_alone(invocation, Request::from_parts(parts, again)).await
+        }
+        answered => answered,
+    }
+}
+
+/// What the guest sees of the request's head: an absolute URI, no fields of the connection, and a trace to continue.
+fn guest_parts(mut parts: Parts, invocation: &Invocation) -> Result<Parts, String> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = match (parts.uri.authority(), host) {
         (Some(authority), _) => authority.clone(),
@@ -306,7 +325,7 @@ fn guest_request(
     {
         parts.headers.insert(TRACEPARENT, value);
     }
-    Ok(Request::from_parts(parts, body))
+    Ok(parts)
 }
 
 fn problem_type(fault: &Fault) -> ProblemType {

@@ -54,6 +54,7 @@ pub(super) struct FunctionFamilies {
     seconds: Histograms,
     queued_seconds: Histograms,
     cold_starts: Family<FunctionLabels, Counter>,
+    reruns: Family<FunctionLabels, Counter>,
     inference_seconds: Family<FunctionLabels, Amount>,
     guest_seconds: Family<FunctionLabels, Amount>,
     memory_byte_seconds: Family<FunctionLabels, Amount>,
@@ -69,6 +70,7 @@ pub(crate) struct FunctionMetrics {
     seconds: Histogram,
     queued_seconds: Histogram,
     cold_starts: Counter,
+    reruns: Counter,
     inference_seconds: Amount,
     guest_seconds: Amount,
     memory_byte_seconds: Amount,
@@ -92,6 +94,7 @@ impl FunctionFamilies {
             seconds: Family::new_with_constructor(histogram),
             queued_seconds: Family::new_with_constructor(histogram),
             cold_starts: Family::default(),
+            reruns: Family::default(),
             inference_seconds: Family::default(),
             guest_seconds: Family::default(),
             memory_byte_seconds: Family::default(),
@@ -108,6 +111,7 @@ impl FunctionFamilies {
             registry.register_with_unit(name, help, Unit::Seconds, seconds.clone());
         }
         registry.register("cold_starts", "Sandboxes made for a waiting invocation", families.cold_starts.clone());
+        registry.register("reruns", "Invocations run again after another took their sandbox", families.reruns.clone());
         for (name, help, seconds) in [
             ("inference", "Native inference on behalf of the function", &families.inference_seconds),
             ("guest", "Threads running the function's own code", &families.guest_seconds),
@@ -142,6 +146,7 @@ impl FunctionFamilies {
             seconds: self.seconds.get_or_create_owned(&labels),
             queued_seconds: self.queued_seconds.get_or_create_owned(&labels),
             cold_starts: self.cold_starts.get_or_create_owned(&labels),
+            reruns: self.reruns.get_or_create_owned(&labels),
             inference_seconds: self.inference_seconds.get_or_create_owned(&labels),
             guest_seconds: self.guest_seconds.get_or_create_owned(&labels),
             memory_byte_seconds: self.memory_byte_seconds.get_or_create_owned(&labels),
@@ -157,6 +162,11 @@ impl FunctionFamilies {
 }
 
 impl FunctionMetrics {
+    /// Counts a call that is run again.
+    pub(crate) fn ran_again(&self) {
+        self.reruns.inc();
+    }
+
     /// Counts an invocation that has ended.
     pub(crate) fn record(&self, outcome: Outcome, took: Duration, queued: Duration, timing: &Timing, bill: Bill) {
         if let Some(index) = OUTCOMES.iter().position(|known| *known == outcome) {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spillway_types::SandboxPolicy;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
@@ -70,8 +71,30 @@ impl Shared {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
+        self.call_in(self.pool.seat(), invocation, request).await
+    }
+
+    /// In a sandbox of its own.
+    pub(crate) async fn call_alone(
+        &self,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
+        self.call_in(self.pool.lone_seat(), invocation, request).await
+    }
+
+    /// Whether a sandbox takes several calls at once.
+    pub(crate) fn shares(&self) -> bool {
+        self.pool.shelf.seats() > 1
+    }
+
+    async fn call_in(
+        &self,
+        seat: Arc<Seat>,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
         let (answer, answered) = oneshot::channel();
-        let seat = self.pool.seat();
         let sandbox = seat.sandbox().clone();
         sandbox.send(Job { invocation: invocation.clone(), request, answer, seat });
         match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
@@ -94,11 +117,22 @@ impl Pool {
     fn seat(self: &Arc<Self>) -> Arc<Seat> {
         let (seat, new) = self.shelf.seat();
         if let Some(jobs) = new {
-            let sandbox = seat.sandbox().clone();
-            let worker = worker::run(self.clone(), sandbox.clone(), jobs);
-            self.grants.long_calls.spawn_where_it_belongs(worker, move || sandbox.is_long());
+            self.start(&seat, jobs);
         }
         Arc::new(seat)
+    }
+
+    /// A seat in a new sandbox that takes no other call.
+    fn lone_seat(self: &Arc<Self>) -> Arc<Seat> {
+        let (seat, jobs) = self.shelf.lone_seat();
+        self.start(&seat, jobs);
+        Arc::new(seat)
+    }
+
+    fn start(self: &Arc<Self>, seat: &Seat, jobs: UnboundedReceiver<Job>) {
+        let sandbox = seat.sandbox().clone();
+        let worker = worker::run(self.clone(), sandbox.clone(), jobs);
+        self.grants.long_calls.spawn_where_it_belongs(worker, move || sandbox.is_long());
     }
 
     async fn instantiate(&self) -> Result<(Store<SandboxState>, Service), Fault> {

@@ -109,6 +109,22 @@ impl Shelf {
         (Seat(sandbox), new)
     }
 
+    /// A seat in a new sandbox that never comes onto the shelf.
+    pub(super) fn lone_seat(&self) -> (Seat, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, received) = mpsc::unbounded_channel();
+        let sandbox = Arc::new(Sandbox::new(jobs));
+        sandbox.open.store(false, Relaxed);
+        sandbox.taken.store(1, SeqCst);
+        sandbox.served.store(1, Relaxed);
+        sandbox.busy_since.store(self.now(), Relaxed);
+        (Seat(sandbox), received)
+    }
+
+    /// Calls that a sandbox takes at once.
+    pub(super) fn seats(&self) -> usize {
+        self.seats
+    }
+
     /// Takes a sandbox off the shelf if nobody is in it. Says whether it is off.
     pub(super) fn take_off_if_empty(&self, sandbox: &Arc<Sandbox>) -> bool {
         let mut sandboxes = self.lock();
@@ -268,6 +284,16 @@ mod tests {
         seat.sandbox().rest();
         drop(seat);
         assert!(shelf.seat().1.is_some());
+    }
+
+    #[test]
+    fn nobody_joins_a_call_that_is_alone() {
+        let shelf = shelf(true, 16);
+        let (alone, _jobs) = shelf.lone_seat();
+        alone.sandbox().rest();
+        let (other, new) = shelf.seat();
+        assert!(new.is_some() && !Arc::ptr_eq(alone.sandbox(), other.sandbox()));
+        assert!(!alone.sandbox().is_open());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wasi::exports::http::incoming_handler::Guest;
 use wasi::http::outgoing_handler;
 use wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
+    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
 };
 use wasi::io::streams::StreamError;
 
@@ -66,17 +66,23 @@ fn respond(out: ResponseOutparam, text: &str) {
 }
 
 fn begin(out: ResponseOutparam) -> OutgoingBody {
-    let response = OutgoingResponse::new(Fields::new());
+    begin_with(out, Fields::new())
+}
+
+fn begin_with(out: ResponseOutparam, headers: Fields) -> OutgoingBody {
+    let response = OutgoingResponse::new(headers);
     let body = response.body().expect("the body has not been taken yet");
     ResponseOutparam::set(out, Ok(response));
     body
 }
 
-/// Sends the body back as it comes.
+/// Sends the body back as it comes, and its trailers after it.
 fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let incoming = request.consume().expect("the body has not been taken yet");
     let from = incoming.stream().expect("the stream has not been taken yet");
-    let body = begin(out);
+    let announced = request.headers().get("trailer");
+    let headers = Fields::from_list(&announced.into_iter().map(|value| ("trailer".to_owned(), value)).collect::<Vec<_>>());
+    let body = begin_with(out, headers.expect("a caller's field is valid"));
     let to = body.write().expect("the body has not been written yet");
     loop {
         match to.blocking_splice(&from, 64 * 1024) {
@@ -86,8 +92,11 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
         }
     }
     let _ = to.blocking_flush();
-    drop(to);
-    let _ = OutgoingBody::finish(body, None);
+    drop((to, from));
+    let trailers = IncomingBody::finish(incoming);
+    trailers.subscribe().block();
+    let trailers = trailers.get().and_then(Result::ok).and_then(Result::ok).flatten();
+    let _ = OutgoingBody::finish(body, trailers.map(|trailers| Fields::from_list(&trailers.entries()).expect("valid")));
 }
 
 /// Reads the whole body and says how long it is, or that it broke off.
