@@ -57,6 +57,7 @@ mod hangups;
 mod hostile_models;
 mod hostile_sizes;
 mod http;
+mod idle;
 mod impostors;
 mod journeys;
 mod layers;

@@ -14,6 +14,7 @@
 //! | `decisions` | the last decisions on where calls ran |
 //! | `books`, `audit` | what calls cost and what was refused, kept on the disk |
 //! | `health` | what is wrong with a node that still serves |
+//! | `idle` | code that nobody calls leaves memory |
 //! | `capacity` | what the node has and what of it is in use |
 //! | `models` | adding and removing models, and unloading those that nobody runs |
 //! | `logs`, `metrics`, `collect` | what functions wrote, what happened, what can go |
@@ -29,6 +30,7 @@ mod deploy;
 mod estimates;
 mod gate;
 mod health;
+mod idle;
 mod ingress;
 mod keyvalue;
 mod logs;

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::screening::ChildProcess;
-use crate::{api, books, capacity, collect, models};
+use crate::{api, books, capacity, collect, idle, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
@@ -58,6 +58,8 @@ pub struct Config {
     pub model_memory_bytes: Option<u64>,
     /// How long a model stays in memory that does not run; `None` for ever.
     pub model_idle: Option<Duration>,
+    /// How long a function's code stays in memory that nobody calls; `None` for ever.
+    pub function_idle: Option<Duration>,
     /// Memory that one run of a model may take beside its inputs.
     pub run_memory_bytes: u64,
     /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
@@ -276,6 +278,7 @@ pub async fn run(
     let mut clustered = joined.map(|joined| joined.start(&node, &stop_api));
     node.ready.store(true, Relaxed);
     let tending = tokio::spawn(models::tend(node.clone(), stop_api.clone()));
+    let unloading = tokio::spawn(idle::unload(node.clone(), stop_api.clone()));
     let collector = tokio::spawn(collect::run(node.clone(), stop_api.clone()));
     let keeping = tokio::spawn(books::keep(node.clone(), stop_api.clone()));
     let measuring = tokio::spawn(capacity::measure(node.clone(), stop_api.clone()));
@@ -300,6 +303,7 @@ pub async fn run(
     measuring.await.context("measuring failed")?;
     watching.await.context("looking for what is wrong failed")?;
     tending.await.context("unloading idle models failed")?;
+    unloading.await.context("unloading idle functions failed")?;
     following.await.context("following the files of certificate and callers failed")?;
     if let Some(tasks) = &mut clustered {
         while let Some(ended) = tasks.join_next().await {

@@ -83,6 +83,11 @@ impl Exclusive {
         Ok(())
     }
 
+    /// Whether no call is under way: each holds the pool.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        Arc::strong_count(&self.pool) == 1
+    }
+
     pub(crate) async fn call(
         &self,
         invocation: &Arc<Invocation>,

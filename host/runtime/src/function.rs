@@ -3,27 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::Body;
+use crate::code::{Code, Linked};
 use crate::component::Interface;
-use crate::exclusive::Exclusive;
 use crate::fault::Fault;
 use crate::invocation::Invocation;
-use crate::shared::Shared;
-use crate::{Body, code_cache::CodeKey};
+
+const LOADED: &str = "what was got is there as long as it is held";
 
 /// A compiled, linked and tried revision. Dropping it lets calls in flight finish.
 pub struct Function {
-    pub(crate) kind: Kind,
+    pub(crate) code: Code,
     pub(crate) imports: Vec<String>,
     pub(crate) usage: Arc<FunctionUse>,
-    pub(crate) code_key: CodeKey,
-}
-
-/// How its sandboxes are run.
-pub(crate) enum Kind {
-    /// WASI 0.3: several invocations share a sandbox.
-    Shared(Shared),
-    /// WASI 0.2: a sandbox serves one invocation at a time.
-    Exclusive(Exclusive),
 }
 
 /// What all sandboxes of a function take together, now and so far.
@@ -71,9 +63,9 @@ impl Function {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        match &self.kind {
-            Kind::Shared(shared) => shared.call(invocation, request).await,
-            Kind::Exclusive(exclusive) => exclusive.call(invocation, request).await,
+        match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
+            Linked::Shared(shared) => shared.call(invocation, request).await,
+            Linked::Exclusive(exclusive) => exclusive.call(invocation, request).await,
         }
     }
 
@@ -86,23 +78,32 @@ impl Function {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        match &self.kind {
-            Kind::Shared(shared) => shared.call_alone(invocation, request).await,
-            Kind::Exclusive(exclusive) => exclusive.call(invocation, request).await,
+        match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
+            Linked::Shared(shared) => shared.call_alone(invocation, request).await,
+            Linked::Exclusive(exclusive) => exclusive.call(invocation, request).await,
         }
     }
 
     /// Whether several calls may be in one sandbox at once.
     pub fn shares_sandboxes(&self) -> bool {
-        matches!(&self.kind, Kind::Shared(shared) if shared.shares())
+        let policy = self.code.recipe.policy;
+        self.interface() == Interface::P3 && policy.reuse && policy.concurrency > 1
     }
 
     /// The interface it answers through.
     pub fn interface(&self) -> Interface {
-        match self.kind {
-            Kind::Shared(_) => Interface::P3,
-            Kind::Exclusive(_) => Interface::P2,
-        }
+        self.code.recipe.interface
+    }
+
+    /// Whether its code is in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.code.is_loaded()
+    }
+
+    /// Lets code and idle sandboxes go, unless somebody calls the function or its code is nowhere else; the next call loads
+    /// it again. Says whether it went.
+    pub fn unload(&self) -> bool {
+        self.code.unload()
     }
 
     /// What it imports.

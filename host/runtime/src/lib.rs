@@ -11,6 +11,7 @@
 //! a sandbox (`sandbox.rs`) as long as its store, [`Invocation`] as long as a call.
 
 mod activity;
+mod code;
 mod code_cache;
 mod component;
 mod engines;
@@ -28,6 +29,7 @@ mod sandbox;
 mod shared;
 
 pub use code_cache::CacheError;
+pub use code::ReadComponent;
 pub use component::Interface;
 pub use fault::Fault;
 pub use function::{Function, FunctionUse};

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{Model, ModelSource, Models, OpenError};
-use spillway_types::{Digest, FunctionId, Manifest, ModelName};
+use spillway_types::{Digest, FunctionId, Manifest, ModelName, SandboxPolicy};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::code::{Code, Linked, ReadComponent, Recipe};
 use crate::code_cache::{CacheError, CodeCache, CodeKey};
 use crate::component::{Interface, Outside};
 use crate::engines::Engines;
 use crate::exclusive::Exclusive;
 use crate::fault::Fault;
-use crate::function::{Function, FunctionUse, Kind};
+use crate::function::{Function, FunctionUse};
 use crate::host::{KeyValue, LogSink};
 use crate::imports;
 use crate::sandbox::{Grants, SandboxState};
@@ -64,6 +65,8 @@ pub struct FunctionSpec {
     pub component: Vec<u8>,
     /// The models that the manifest grants.
     pub models: BTreeMap<ModelName, ModelSource>,
+    /// The same component again, for when its compiled code has gone from the disk.
+    pub again: ReadComponent,
     /// Where its log records go.
     pub log: Arc<dyn LogSink>,
 }
@@ -167,7 +170,7 @@ impl Runtime {
         }
         let models = self.open_models(&spec.models).await?;
         let start = Instant::now();
-        let (component, code_key, cached) = self.compile(spec.component, interface).await?;
+        let compiled = self.compile(spec.component, interface).await?;
         let compile = start.elapsed();
 
         let usage = Arc::new(FunctionUse::default());
@@ -184,26 +187,56 @@ impl Runtime {
             total: usage.clone(),
             long_calls: self.engines.long_calls.clone(),
         });
+        let linked = self.link(&compiled.component, interface, grants.clone(), policy)?;
+        match &linked {
+            Linked::Shared(shared) => within_try_max(shared.try_instantiate()).await?,
+            Linked::Exclusive(exclusive) => within_try_max(exclusive.try_instantiate()).await?,
+        }
+        let Compiled { key, is_kept, was_there, .. } = compiled;
+        let (runtime, component) = (self.clone(), spec.again);
+        let code = Code::new(linked, Recipe { runtime, interface, key, grants, policy, component, is_kept });
+        Ok(Prepared { function: Function { code, imports: outside.imports, usage }, compile, cached: was_there })
+    }
+
+    fn link(
+        &self,
+        component: &Component,
+        interface: Interface,
+        grants: Arc<Grants>,
+        policy: SandboxPolicy,
+    ) -> Result<Linked, PrepareError> {
         let mismatch = |error: wasmtime::Error| PrepareError::Mismatch(format!("{error:#}"));
         let bad_handler = |error: wasmtime::Error| PrepareError::BadHandler(format!("{error:#}"));
         let engine = self.engines.of(interface);
-        let kind = match interface {
+        Ok(match interface {
             Interface::P3 => {
-                let pre = self.linkers.p3.instantiate_pre(&component).map_err(mismatch)?;
+                let pre = self.linkers.p3.instantiate_pre(component).map_err(mismatch)?;
                 let pre = p3::bindings::ServicePre::new(pre).map_err(bad_handler)?;
-                let shared = Shared::new(engine, pre, grants, policy);
-                within_try_max(shared.try_instantiate()).await?;
-                Kind::Shared(shared)
+                Linked::Shared(Shared::new(engine, pre, grants, policy))
             }
             Interface::P2 => {
-                let pre = self.linkers.p2.instantiate_pre(&component).map_err(mismatch)?;
+                let pre = self.linkers.p2.instantiate_pre(component).map_err(mismatch)?;
                 let pre = p2::bindings::ProxyPre::new(pre).map_err(bad_handler)?;
-                let exclusive = Exclusive::new(engine, pre, grants, policy);
-                within_try_max(exclusive.try_instantiate()).await?;
-                Kind::Exclusive(exclusive)
+                Linked::Exclusive(Exclusive::new(engine, pre, grants, policy))
             }
+        })
+    }
+
+    /// Loads a function's code that was let go; compiles it anew where the disk has it no more.
+    pub(crate) async fn load(&self, recipe: &Recipe) -> Result<Linked, Fault> {
+        let (engine, cache, key) = (self.engines.of(recipe.interface).clone(), self.cache.clone(), recipe.key);
+        let read = recipe.component.clone();
+        let found = tokio::task::spawn_blocking(move || match cache.load(&engine, key) {
+            Some(component) => Ok(Ok(component)),
+            None => read().map(Err),
+        });
+        let found = found.await.map_err(|panic| Fault::Host(format!("loading code failed: {panic}")))?;
+        let failed = |error: PrepareError| Fault::Host(error.to_string());
+        let component = match found.map_err(Fault::Host)? {
+            Ok(component) => component,
+            Err(bytes) => self.compile(bytes, recipe.interface).await.map_err(failed)?.component,
         };
-        Ok(Prepared { function: Function { kind, imports: outside.imports, usage, code_key }, compile, cached })
+        self.link(&component, recipe.interface, recipe.grants.clone(), recipe.policy).map_err(failed)
     }
 
     async fn open_models(
@@ -223,7 +256,7 @@ impl Runtime {
         Ok(models)
     }
 
-    async fn compile(&self, bytes: Vec<u8>, interface: Interface) -> Result<(Component, CodeKey, bool), PrepareError> {
+    async fn compile(&self, bytes: Vec<u8>, interface: Interface) -> Result<Compiled, PrepareError> {
         let engine = self.engines.of(interface).clone();
         let cache = self.cache.clone();
         let permit = self.compiling.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -231,7 +264,7 @@ impl Runtime {
             let _permit = permit;
             let key = CodeKey::new(&engine, &Digest::of(&bytes));
             if let Some(component) = cache.load(&engine, key) {
-                return Ok((component, key, true));
+                return Ok(Compiled { component, key, was_there: true, is_kept: true });
             }
             let code =
                 engine.precompile_component(&bytes).map_err(|error| PrepareError::Invalid(format!("{error:#}")))?;
@@ -243,11 +276,12 @@ impl Runtime {
                     None
                 }
             };
+            let is_kept = kept.is_some();
             let component = match kept {
                 Some(component) => component,
                 None => from_memory(&engine, &code).map_err(|error| PrepareError::Sandbox(Fault::of(&error)))?,
             };
-            Ok((component, key, false))
+            Ok(Compiled { component, key, was_there: false, is_kept })
         });
         compiled.await.unwrap_or_else(|panic| Err(PrepareError::Host(format!("the compiler failed: {panic}"))))
     }
@@ -262,9 +296,19 @@ impl Runtime {
         budget_bytes: u64,
         live: impl IntoIterator<Item = &'a Function>,
     ) -> Result<(u64, u64, u64), CacheError> {
-        let live: Vec<CodeKey> = live.into_iter().map(|function| function.code_key).collect();
+        let live: Vec<CodeKey> = live.into_iter().map(|function| function.code.recipe.key).collect();
         self.cache.collect(budget_bytes, &live)
     }
+}
+
+/// A component that is in memory.
+struct Compiled {
+    component: Component,
+    key: CodeKey,
+    /// Its code was on the disk before.
+    was_there: bool,
+    /// Its code is on the disk now.
+    is_kept: bool,
 }
 
 /// Loads what was just compiled.

@@ -55,7 +55,12 @@ pub(crate) struct Up {
     model_memory: Option<u64>,
     /// How long a model stays in memory that does not run; `never` keeps all
     #[arg(long, env = "SPILLWAY_MODEL_IDLE", default_value = "10m", value_parser = parse_idle, value_name = "DURATION")]
-    model_idle: ModelIdle,
+    model_idle: Idle,
+    /// How long a function's code stays in memory that nobody calls; `never` keeps all
+    ///
+    /// The next call loads it again, which takes a few milliseconds.
+    #[arg(long, env = "SPILLWAY_FUNCTION_IDLE", default_value = "1m", value_parser = parse_idle, value_name = "DURATION")]
+    function_idle: Idle,
     /// Memory that one run of a model may take beside its inputs
     #[arg(long, env = "SPILLWAY_RUN_MEMORY", default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
     run_memory: u64,
@@ -216,16 +221,16 @@ enum LogFormat {
     Json,
 }
 
-/// How long a model may be idle; `None` for ever.
+/// How long something may be idle; `None` for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ModelIdle(Option<Duration>);
+struct Idle(Option<Duration>);
 
-fn parse_idle(text: &str) -> Result<ModelIdle, String> {
+fn parse_idle(text: &str) -> Result<Idle, String> {
     if matches!(text, "never" | "0") {
-        return Ok(ModelIdle(None));
+        return Ok(Idle(None));
     }
     let idle = parse_duration(text).map_err(|error| format!("{error}, or `never`"))?;
-    Ok(ModelIdle(Some(idle).filter(|idle| !idle.is_zero())))
+    Ok(Idle(Some(idle).filter(|idle| !idle.is_zero())))
 }
 
 /// An address to listen on; `localhost` as people write it.
@@ -256,6 +261,7 @@ impl Up {
             kernel_threads: self.kernel_threads,
             model_memory_bytes: self.model_memory,
             model_idle: self.model_idle.0,
+            function_idle: self.function_idle.0,
             run_memory_bytes: self.run_memory,
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
@@ -352,9 +358,9 @@ mod tests {
 
     #[test]
     fn models_are_idle_after_a_duration_or_never() {
-        assert_eq!(parse_idle("90s"), Ok(ModelIdle(Some(Duration::from_secs(90)))));
+        assert_eq!(parse_idle("90s"), Ok(Idle(Some(Duration::from_secs(90)))));
         for never in ["never", "0", "0s"] {
-            assert_eq!(parse_idle(never), Ok(ModelIdle(None)));
+            assert_eq!(parse_idle(never), Ok(Idle(None)));
         }
         assert!(parse_idle("soon").unwrap_err().contains("`never`"));
     }

@@ -86,6 +86,7 @@ pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Re
             memory_bytes: usage.memory_bytes(),
             tensor_bytes: usage.tensor_bytes(),
             waiting: revision.waiting(),
+            is_loaded: revision.function.is_loaded(),
         })
     });
     let text = node.metrics().render(

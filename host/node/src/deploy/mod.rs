@@ -21,7 +21,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use spillway_cluster::{Committed, NewRevision, RevisionRecord};
+use spillway_cluster::{Committed, NewRevision, RevisionRecord, Store};
 use spillway_inference::ModelSource;
 use spillway_runtime::{FunctionSpec, Prepared};
 use spillway_types::api::Deployment;
@@ -29,7 +29,7 @@ use spillway_types::{Bundle, Digest, FunctionId, Manifest, ModelName, Origin, Pr
 
 use crate::cluster::Elsewhere;
 use crate::logs::RevisionLog;
-use crate::node::{Node, Target};
+use crate::node::{Node, Routed, Target};
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use problem::{bundle_problem, commit_problem, prepare_problem};
@@ -63,7 +63,7 @@ impl Node {
         let staged = blocking(move || node.stage(&bundle, options)).await??;
         let Staged { id, manifest, component, bundle, models } = staged;
         let log = self.logs().of(&id);
-        let prepared = self.prepare(&id, manifest.clone(), component, models, log.clone()).await?;
+        let prepared = self.prepare(&id, manifest.clone(), (bundle, component), models, log.clone()).await?;
 
         let permit = self.changes.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (node, function, text) = (self.clone(), id.clone(), manifest.to_bundle_toml());
@@ -91,11 +91,13 @@ impl Node {
         &self,
         id: &FunctionId,
         manifest: Manifest,
-        component: Vec<u8>,
+        (bundle, component): (Digest, Vec<u8>),
         models: BTreeMap<ModelName, ModelSource>,
         log: Arc<RevisionLog>,
     ) -> Result<Prepared, Problem> {
-        let spec = FunctionSpec { id: id.clone(), manifest, component, models, log };
+        let store = self.store.clone();
+        let again = Arc::new(move || read_component(&store, bundle).map_err(|problem| problem.detail));
+        let spec = FunctionSpec { id: id.clone(), manifest, component, models, again, log };
         self.runtime.prepare(spec).await.map_err(|error| prepare_problem(&error))
     }
 
@@ -186,13 +188,7 @@ impl Node {
 
     /// The component of a kept bundle. Blocks on the disk.
     fn component(&self, bundle: Digest) -> Result<Vec<u8>, Problem> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
-        };
-        let mut bytes = Vec::new();
-        let mut file = self.store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
-        file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        Ok(Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component())
+        read_component(&self.store, bundle)
     }
 
     /// Makes a stored revision ready again.
@@ -207,7 +203,7 @@ impl Node {
         .await??;
         let log = self.logs().of(id);
         log.set_revision(record.number);
-        let prepared = self.prepare(id, manifest.clone(), component, models, log).await?;
+        let prepared = self.prepare(id, manifest.clone(), (bundle, component), models, log).await?;
         let metrics = self.metrics().function(id);
         Ok(Arc::new(Revision::new(id.clone(), record.number, bundle, manifest, prepared.function, metrics)))
     }
@@ -272,6 +268,16 @@ impl Node {
             compile_cached: true,
         }
     }
+}
+
+fn read_component(store: &Store, bundle: Digest) -> Result<Vec<u8>, Problem> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Problem::new(ProblemType::HostFault, format!("bundle {bundle} cannot be read: {error}"))
+    };
+    let mut bytes = Vec::new();
+    let mut file = store.blobs().open(&bundle).map_err(|error| unreadable(&error))?;
+    file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    Ok(Bundle::read(&bytes).map_err(|error| bundle_problem(&error))?.component())
 }
 
 fn table(functions: &BTreeMap<FunctionId, Deployed>, elsewhere: &[Arc<Elsewhere>]) -> RouteTable<Routed> {

@@ -118,7 +118,7 @@ impl Node {
         let (component, models) =
             blocking(move || Ok::<_, Problem>((node.component(bundle)?, node.granted_models(&granted)?))).await??;
         let log = self.logs().of(id);
-        let prepared = self.prepare(id, manifest.clone(), component, models, log).await?;
+        let prepared = self.prepare(id, manifest.clone(), (bundle, component), models, log).await?;
         // Now their sizes in memory are known.
         self.check_models_fit(&manifest)?;
         Ok(prepared)

@@ -35,6 +35,7 @@ pub(super) struct Gauges {
     sandbox_memory: Family<FunctionLabels, Gauge>,
     tensor_memory: Family<FunctionLabels, Gauge>,
     queue: Family<FunctionLabels, Gauge>,
+    loaded: Family<FunctionLabels, Gauge>,
     model_memory: Family<ModelLabels, Gauge>,
     kernel_queue: Gauge,
     kernel_running: Gauge,
@@ -54,6 +55,7 @@ pub(crate) struct FunctionReading<'a> {
     pub(crate) memory_bytes: u64,
     pub(crate) tensor_bytes: u64,
     pub(crate) waiting: u64,
+    pub(crate) is_loaded: bool,
 }
 
 impl Gauges {
@@ -71,6 +73,7 @@ impl Gauges {
             Unit::Bytes,
             self.tensor_memory.clone(),
         );
+        registry.register("code_loaded", "Whether the function's code is in memory", self.loaded.clone());
         registry.register("queue_length", "Invocations that wait", self.queue.clone());
         registry.register_with_unit("model_memory", "Loaded models, estimated", Unit::Bytes, self.model_memory.clone());
         registry.register(
@@ -123,7 +126,7 @@ impl Gauges {
         capacity: &Capacity,
     ) {
         // A function or model that has gone must not keep its last value.
-        for family in [&self.sandboxes, &self.sandbox_memory, &self.tensor_memory, &self.queue] {
+        for family in [&self.sandboxes, &self.sandbox_memory, &self.tensor_memory, &self.queue, &self.loaded] {
             family.clear();
         }
         self.model_memory.clear();
@@ -134,6 +137,7 @@ impl Gauges {
                 (&self.sandbox_memory, reading.memory_bytes),
                 (&self.tensor_memory, reading.tensor_bytes),
                 (&self.queue, reading.waiting),
+                (&self.loaded, u64::from(reading.is_loaded)),
             ] {
                 family.get_or_create(&labels).set(signed(value));
             }

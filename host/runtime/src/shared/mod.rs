@@ -83,9 +83,9 @@ impl Shared {
         self.call_in(self.pool.lone_seat(), invocation, request).await
     }
 
-    /// Whether a sandbox takes several calls at once.
-    pub(crate) fn shares(&self) -> bool {
-        self.pool.shelf.seats() > 1
+    /// Whether no call is in a sandbox that takes further ones. Others look after themselves.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.pool.shelf.is_at_rest()
     }
 
     async fn call_in(

@@ -120,9 +120,9 @@ impl Shelf {
         (Seat(sandbox), received)
     }
 
-    /// Calls that a sandbox takes at once.
-    pub(super) fn seats(&self) -> usize {
-        self.seats
+    /// Whether nobody is in any of them.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.lock().iter().all(|sandbox| sandbox.taken() == 0)
     }
 
     /// Takes a sandbox off the shelf if nobody is in it. Says whether it is off.
@@ -301,8 +301,9 @@ mod tests {
         let shelf = shelf(true, 16);
         let (seat, _jobs) = shelf.seat();
         let sandbox = seat.sandbox().clone();
-        assert!(!shelf.take_off_if_empty(&sandbox));
+        assert!(!shelf.take_off_if_empty(&sandbox) && !shelf.is_at_rest());
         drop(seat);
+        assert!(shelf.is_at_rest());
         assert!(shelf.take_off_if_empty(&sandbox));
         assert!(shelf.seat().1.is_some());
     }

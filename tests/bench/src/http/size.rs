@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use spillway_tests::{Node, bundle, bundle_file, spillway};
+use spillway_tests::{Node, bundle, bundle_file, spillway, wait_until};
 
 /// Memory that a deployment took is given back when it has not become less for so long.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -61,6 +61,10 @@ pub(super) async fn idle_function(count: u16) -> anyhow::Result<f64> {
     };
     // The first one brings what all of them need.
     deploy(0).await?;
+    wait_until("its code has left memory", Duration::from_secs(180), async || {
+        node.metrics().await.sum("spillway_code_loaded", &[]) == Some(0.0)
+    })
+    .await;
     let before = settled(&node).await;
     for number in 1..=count {
         deploy(number).await?;
@@ -68,6 +72,11 @@ pub(super) async fn idle_function(count: u16) -> anyhow::Result<f64> {
             eprintln!("{number} of {count} deployed");
         }
     }
+    eprintln!("waiting until their code has left memory");
+    wait_until("all code has left memory", Duration::from_secs(180), async || {
+        node.metrics().await.sum("spillway_code_loaded", &[]) == Some(0.0)
+    })
+    .await;
     let after = settled(&node).await;
     let last = node.call(&format!("/f{count}/greet")).await.ok();
     ensure!(last.ends_with(&format!("{count}\n")), "another component answered: {last}");
