@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use spillway_tests::{Node, wait_until};
+use spillway_tests::{Node, bundle, wait_until, with_manifest};
+
+use crate::serving;
 
 const SOON: Duration = Duration::from_secs(20);
 
 async fn node() -> Node {
     let node = Node::builder().args(&["--function-idle", "300ms"]).start().await;
-    for guest in ["hello", "plain", "misbehave"] {
+    for guest in ["hello", "plain"] {
         node.deploy(guest).await;
     }
+    // Time for a stream that nobody reads for a while.
+    let manifest = serving::changed("misbehave", |manifest| manifest.limits.deadline = SOON);
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
     node
 }
 
