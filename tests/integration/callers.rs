@@ -42,7 +42,8 @@ async fn routes_that_want_a_token_take_those_of_their_callers_and_forget_them_wh
     node.deploy("hello").await;
 
     let call = async |token: Option<&str>| {
-        let request = node.request(Method::GET, "/misbehave/header?name=spillway-caller").header("spillway-caller", "root");
+        let request =
+            node.request(Method::GET, "/misbehave/header?name=spillway-caller").header("spillway-caller", "root");
         Node::send(token.into_iter().fold(request, |request, token| request.bearer_auth(token))).await
     };
     let stranger = call(None).await;
@@ -89,7 +90,10 @@ async fn who_may_call_from_other_machines_has_to_be_said() {
     assert_eq!(Node::send(get("/hello")).await.ok(), "Hello, world!\n");
     Node::send(get("/hello/x")).await.problem(ProblemType::CallerUnknown, &[]);
     assert_eq!(Node::send(get("/hello/x").bearer_auth(&all)).await.status, 200);
-    assert_eq!(Node::builder().args(&["--listen", "0.0.0.0:0", "--auth", "none"]).start().await.call("/").await.status, 404);
+    assert_eq!(
+        Node::builder().args(&["--listen", "0.0.0.0:0", "--auth", "none"]).start().await.call("/").await.status,
+        404
+    );
 }
 
 /// A certificate and key for callers, from an authority of its own: the folder of the authority's, and the two files.

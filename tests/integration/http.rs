@@ -93,9 +93,12 @@ async fn a_caller_that_waits_to_be_asked_is_asked_only_for_what_is_read() {
     assert_eq!(reads.until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
     reads.say("abc").await;
     assert!(reads.until("3\n").await.starts_with("HTTP/1.1 200 "));
-    for (path, length, status) in
-        [("/plain/body", 1 << 20, "413"), ("/nowhere", 5, "404"), ("/hello/x?", 1 << 40, "413"), ("/plain/greet", 5, "200")]
-    {
+    for (path, length, status) in [
+        ("/plain/body", 1 << 20, "413"),
+        ("/nowhere", 5, "404"),
+        ("/hello/x?", 1 << 40, "413"),
+        ("/plain/greet", 5, "200"),
+    ] {
         let mut refused = ask(path, &format!("content-length: {length}\r\nexpect: 100-continue\r\n")).await;
         let said = String::from_utf8_lossy(&refused.rest().await).into_owned();
         assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {said}");

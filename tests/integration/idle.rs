@@ -67,7 +67,8 @@ async fn code_that_has_gone_from_the_disk_is_compiled_anew() {
     let node = node().await;
     all_away(&node).await;
     let code = std::fs::read_dir(node.data().join("code")).expect("the node keeps code there");
-    let code = code.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|e| e == "cwasm"));
+    let code =
+        code.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|e| e == "cwasm"));
     assert_eq!(code.inspect(|path| std::fs::remove_file(path).expect("it goes")).count(), 3);
     assert_eq!(node.call("/hello").await.ok(), "Hello, world!\n");
     assert_eq!(node.call("/plain/greet").await.ok(), "Hello from WASI 0.2\n");

@@ -88,7 +88,9 @@ async fn what_can_be_read_in_two_ways_is_refused_and_what_hides_in_it_is_never_r
         assert!(!said.contains("hidden"), "{what}: {said}");
     }
     // The same node, and the same way of asking, for what is in order: both are answered.
-    let both = format!("POST /hello HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\n\r\n{HIDDEN}");
+    let both = format!(
+        "POST /hello HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\n\r\n{HIDDEN}"
+    );
     let said = Raw::ask(&node, both).await;
     assert_eq!(answers(&said), (2, 200), "{said}");
     assert!(said.contains("hi") && said.contains("Hello, hidden!"), "{said}");

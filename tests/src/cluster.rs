@@ -198,6 +198,7 @@ pub fn free_port() -> SocketAddr {
     listener.local_addr().expect("a listener has an address")
 }
 
+/// Runs the command line without a node.
 pub async fn run(args: &[&str]) -> Ran {
     let mut command = Command::new(spillway());
     clean(&mut command).args(args);

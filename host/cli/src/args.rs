@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use spillway_types::FunctionId;
 
 use crate::command::{
-    audit, build, ca, caller, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes, placement,
-    rm, rollback, up,
+    audit, build, ca, caller, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes,
+    placement, rm, rollback, up,
 };
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.

@@ -44,6 +44,6 @@ mod routes;
 mod screening;
 
 pub use cluster::ClusterConfig;
-pub use spillway_trust::TlsFiles;
 pub use node::{Addresses, Config, run};
 pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};
+pub use spillway_trust::TlsFiles;

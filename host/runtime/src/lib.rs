@@ -28,8 +28,8 @@ mod runtime;
 mod sandbox;
 mod shared;
 
-pub use code_cache::CacheError;
 pub use code::ReadComponent;
+pub use code_cache::CacheError;
 pub use component::Interface;
 pub use fault::Fault;
 pub use function::{Function, FunctionUse};

@@ -118,8 +118,7 @@ impl Current {
         if before == Some(digest) {
             return Ok(None);
         }
-        let chain = ders(&text)
-            .map_err(|cause| TlsError::Certificate { path: files.certificate.clone(), cause })?;
+        let chain = ders(&text).map_err(|cause| TlsError::Certificate { path: files.certificate.clone(), cause })?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::Key(files.key.clone()))?;
         let refused = |error| match error {
             Error::InconsistentKeys(_) => {

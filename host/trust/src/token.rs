@@ -18,7 +18,7 @@ pub fn new_token() -> Zeroizing<String> {
     rand::rngs::OsRng.try_fill_bytes(&mut *secret).expect("Linux gives random numbers from early boot on");
     let mut token = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
     token.push_str(PREFIX);
-    URL_SAFE_NO_PAD.encode_string(&*secret, &mut token);
+    URL_SAFE_NO_PAD.encode_string(*secret, &mut token);
     token
 }
 

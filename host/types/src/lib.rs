@@ -45,7 +45,9 @@ pub use manifest::{
     Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
 };
 pub use money::{Money, ParseMoneyError};
-pub use name::{CallerName, ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site};
+pub use name::{
+    CallerName, ClusterName, FunctionId, FunctionName, ModelName, Namespace, NodeName, ParseNameError, Region, Site,
+};
 pub use outcome::Outcome;
 pub use place::{NodeIdentity, ParseIdentityError, Placement, Prefer, Priority, Residency, Role};
 pub use problem::{Problem, ProblemType};

@@ -207,8 +207,11 @@ impl Deploy {
     /// The manifest of a component that has none, from the command line.
     fn plain_manifest(&self) -> anyhow::Result<Manifest> {
         let name = self.name.clone().context("the component has no manifest; say what it is with --name")?;
-        let route =
-            |path: &String| Route { pattern: RoutePattern { host: None, path: path.clone() }, methods: Vec::new(), auth: None };
+        let route = |path: &String| Route {
+            pattern: RoutePattern { host: None, path: path.clone() },
+            methods: Vec::new(),
+            auth: None,
+        };
         let mut manifest = Manifest::plain(name, self.routes.iter().map(route).collect());
         match self.effects.as_deref() {
             Some("none") => manifest.effects = Effects::None,

@@ -54,9 +54,10 @@ impl Trouble {
                 let detail = format!("the body is larger than the {limit} that {function} takes");
                 Problem::new(ProblemType::BodyTooLarge, detail)
             }
-            Self::Malformed => {
-                Problem::new(ProblemType::BadRequest, "the body broke off or is not what its head announced; send it again")
-            }
+            Self::Malformed => Problem::new(
+                ProblemType::BadRequest,
+                "the body broke off or is not what its head announced; send it again",
+            ),
             Self::Stalled => Problem::new(ProblemType::BodyStalled, "the rest of the body did not come; send it again"),
         }
     }

@@ -124,7 +124,8 @@ impl Known {
     fn parse(text: &str) -> Result<Self, String> {
         let callers: spillway_types::Callers = text.parse()?;
         let by_token = callers.callers.into_iter().map(|caller| {
-            let name = HeaderValue::from_str(caller.name.as_str()).expect("a name has lower-case letters, digits and `-`");
+            let name =
+                HeaderValue::from_str(caller.name.as_str()).expect("a name has lower-case letters, digits and `-`");
             (caller.token, (name, caller))
         });
         Ok(Self { text: Some(Digest::of(text.as_bytes())), by_token: by_token.collect() })
@@ -139,7 +140,9 @@ mod tests {
     fn callers() -> Callers {
         let caller = |name: &str, functions: &str, expires: &str| {
             let token = Digest::of(name.as_bytes());
-            format!("[[caller]]\nname = \"{name}\"\ntoken = \"{token}\"\nfunctions = [\"{functions}\"]\nexpires = \"{expires}\"\n")
+            format!(
+                "[[caller]]\nname = \"{name}\"\ntoken = \"{token}\"\nfunctions = [\"{functions}\"]\nexpires = \"{expires}\"\n"
+            )
         };
         let text = caller("ada", "shop/*", "2999-01-01T00:00:00Z") + &caller("bob", "*", "2001-01-01T00:00:00Z");
         let known = ArcSwap::from_pointee(Known::parse(&text).unwrap());

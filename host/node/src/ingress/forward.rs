@@ -21,7 +21,6 @@ use spillway_placement::forward::{Call, Peer as Fit, Reason, candidates};
 use spillway_runtime::{Body, BodyError, InvocationId};
 use spillway_types::{
     AuditKind, Digest, Effects, FunctionId, Manifest, NodeName, Outcome, Priority, Problem, ProblemType, Residency,
-    format_bytes,
 };
 
 use super::body::{Limited, Passage, Trouble};

@@ -27,7 +27,9 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let (headers, uri) = (request.headers(), request.uri());
     let target_bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {
-        let detail = format!("path and query have {target_bytes} bytes; {TARGET_BYTES_MAX} are the most, put data into the body");
+        let detail = format!(
+            "path and query have {target_bytes} bytes; {TARGET_BYTES_MAX} are the most, put data into the body"
+        );
         return refuse(ProblemType::TargetTooLong, detail);
     }
     let fields_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -36,7 +38,10 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
         return refuse(ProblemType::FieldsTooLarge, detail);
     }
     if request.method() == Method::CONNECT {
-        return refuse(ProblemType::NotImplemented, "this is no proxy; send the request to the function itself".to_owned());
+        return refuse(
+            ProblemType::NotImplemented,
+            "this is no proxy; send the request to the function itself".to_owned(),
+        );
     }
     if uri.path() == "*" && request.method() != Method::OPTIONS {
         return refuse(ProblemType::BadRequest, "`*` is a target for OPTIONS alone; write a path".to_owned());

@@ -110,7 +110,8 @@ mod tests {
     use super::*;
 
     fn body(pieces: &[usize]) -> Limited {
-        let pieces: VecDeque<_> = pieces.iter().map(|length| Ok(Frame::data(Bytes::from(vec![b'a'; *length])))).collect();
+        let pieces: VecDeque<_> =
+            pieces.iter().map(|length| Ok(Frame::data(Bytes::from(vec![b'a'; *length])))).collect();
         Limited::unsent(StreamBody::new(futures::stream::iter(pieces)).boxed_unsync())
     }
 

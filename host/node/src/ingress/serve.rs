@@ -14,12 +14,12 @@ use spillway_types::{Effects, Outcome, Priority, Problem, ProblemType, format_by
 
 use super::body::{Expects, Limited, Trouble};
 use super::choose::Choice;
-use super::{callers, head};
 use super::forward::Errand;
 use super::record::Record;
 use super::replay::Replay;
 use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop, whole_seconds};
 use super::wishes::{BILL, Wishes};
+use super::{callers, head};
 use crate::estimates::Expected;
 use crate::node::{Node, Routed, Target};
 use crate::peers::wire::{INVOCATION, Journey, NODE, REFUSED, WORK};

@@ -81,7 +81,8 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let incoming = request.consume().expect("the body has not been taken yet");
     let from = incoming.stream().expect("the stream has not been taken yet");
     let announced = request.headers().get("trailer");
-    let headers = Fields::from_list(&announced.into_iter().map(|value| ("trailer".to_owned(), value)).collect::<Vec<_>>());
+    let headers =
+        Fields::from_list(&announced.into_iter().map(|value| ("trailer".to_owned(), value)).collect::<Vec<_>>());
     let body = begin_with(out, headers.expect("a caller's field is valid"));
     let to = body.write().expect("the body has not been written yet");
     loop {

@@ -70,7 +70,10 @@ impl File {
         let failed = || format!("cannot write {}", self.callers.display());
         let folder = self.callers.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new().prefix(".callers-").tempfile_in(folder).with_context(failed)?;
-        let text = format!("# Written by `spillway caller`. The tokens themselves are kept nowhere.\n\n{}", toml::to_string(callers)?);
+        let text = format!(
+            "# Written by `spillway caller`. The tokens themselves are kept nowhere.\n\n{}",
+            toml::to_string(callers)?
+        );
         file.write_all(text.as_bytes()).with_context(failed)?;
         file.as_file().sync_all().with_context(failed)?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
