@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use rustix::process::Signal;
-use spillway_tests::{DATA, END_STREAM, Frame, GOAWAY, HEADERS, Node, Raw, preface, wait_until};
+use spillway_tests::{ACK, DATA, END_STREAM, Frame, GOAWAY, HEADERS, Node, PING, Raw, preface, wait_until};
 use spillway_types::ProblemType;
 
 /// Longer than anything here takes on a busy machine.
@@ -94,7 +94,7 @@ async fn a_caller_that_waits_to_be_asked_is_asked_only_for_what_is_read() {
     reads.say("abc").await;
     assert!(reads.until("3\n").await.starts_with("HTTP/1.1 200 "));
     for (path, length, status) in [
-        ("/plain/body", 1 << 20, "413"),
+        ("/plain/body", 1_u64 << 20, "413"),
         ("/nowhere", 5, "404"),
         ("/hello/x?", 1 << 40, "413"),
         ("/plain/greet", 5, "200"),
@@ -144,7 +144,17 @@ async fn with_http_2_a_drain_says_goaway_and_answers_what_is_in_flight() {
         })
         .await;
         node.signal(signal);
-        let frames = Frame::all(&connection.rest().await);
+        // The node asks whether all that was said before has arrived (RFC 9113, section 6.8).
+        let mut said = Vec::new();
+        let ping = loop {
+            said.extend(connection.some().await);
+            if let Some(ping) = Frame::all(&said).into_iter().find(|frame| frame.kind == PING) {
+                break ping;
+            }
+        };
+        connection.say(Frame { flags: ACK, ..ping }.bytes()).await;
+        said.extend(connection.rest().await);
+        let frames = Frame::all(&said);
         let at = |kind: u8, flags: u8| {
             let found = frames.iter().position(|frame| frame.kind == kind && frame.flags & flags == flags);
             found.unwrap_or_else(|| panic!("no frame {kind} with {flags} in {frames:?}"))

@@ -36,8 +36,8 @@ async fn a_method_that_the_route_does_not_take_is_405_with_those_it_takes() {
     let node = serving::hello().await;
     for method in [Method::DELETE, Method::PATCH] {
         let answer = Node::send(node.request(method.clone(), "/hello")).await;
-        answer.problem(ProblemType::MethodNotAllowed, &["/hello", method.as_str(), "GET, POST, PUT"]);
-        assert_eq!(answer.header("allow"), Some("GET, POST, PUT"));
+        answer.problem(ProblemType::MethodNotAllowed, &["/hello", method.as_str(), "GET, POST, PUT, HEAD, OPTIONS"]);
+        assert_eq!(answer.header("allow"), Some("GET, POST, PUT, HEAD, OPTIONS"));
     }
     serving::untouched(&node).await;
 }

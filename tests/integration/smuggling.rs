@@ -75,7 +75,9 @@ fn answers(said: &str) -> (usize, u16) {
 async fn what_can_be_read_in_two_ways_is_refused_and_what_hides_in_it_is_never_run() {
     let node = Node::start().await;
     node.deploy("hello").await;
-    let heads = CORPUS.iter().map(|(what, rest)| (what, format!("POST /hello HTTP/1.1\r\nhost: a\r\n{rest}"), 1));
+    node.deploy("plain").await;
+    // A function that reads the whole body before it answers: half of an echo would be no answer to count.
+    let heads = CORPUS.iter().map(|(what, rest)| (what, format!("POST /plain/body HTTP/1.1\r\nhost: a\r\n{rest}"), 1));
     let targets = TARGETS.iter().map(|(what, head)| {
         let good_before = usize::from(head.starts_with("GET"));
         (what, format!("{head}content-length: 0\r\n\r\n{{}}"), 1 + good_before)
@@ -135,7 +137,7 @@ async fn with_http_2_nothing_of_another_protocol_and_no_second_host_is_taken() {
     let status_200 = |frames: &[Frame]| frames.iter().any(|f| f.kind == HEADERS && f.payload.first() == Some(&0x88));
     let answered = ask_h2(&node, &good, END_STREAM, &[]).await;
     assert!(status_200(&answered), "{answered:?}");
-    let count = node.metrics().await.requests("hello", "ok");
+    let count = node.metrics().await.requests("hello", "answered");
     for (what, field) in [
         ("a field of the connection", ("connection", "close")),
         ("a coding of HTTP/1.1", ("transfer-encoding", "chunked")),
@@ -162,5 +164,5 @@ async fn with_http_2_nothing_of_another_protocol_and_no_second_host_is_taken() {
         let frames = ask_h2(&node, &fields, END_STREAM, &[]).await;
         assert!(missing == 2 || !status_200(&frames), "{missing}: {frames:?}");
     }
-    assert!(node.metrics().await.requests("hello", "ok") <= count + 1, "none of these has reached the function");
+    assert!(node.metrics().await.requests("hello", "answered") <= count + 1, "none of these has reached the function");
 }

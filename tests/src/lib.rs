@@ -41,7 +41,7 @@ pub use network::{NATS, Network, Way};
 pub use node::Node;
 pub use process::{Exit, Ran};
 pub use quota::Quota;
-pub use raw::{DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, Raw, SETTINGS, preface};
+pub use raw::{ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, preface};
 pub use start::NodeBuilder;
 pub use wait::wait_until;
 pub use wiretap::{Capture, Conversation, Wiretap, contains};

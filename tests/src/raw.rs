@@ -29,6 +29,19 @@ impl Raw {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
+    /// The next bytes.
+    ///
+    /// # Panics
+    /// If none come.
+    pub async fn some(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 64 << 10];
+        let read = tokio::time::timeout(ANSWER_MAX, self.0.read(&mut buffer)).await;
+        let read = read.expect("the node says something").expect("the connection is there");
+        assert!(read > 0, "the node has closed");
+        buffer.truncate(read);
+        buffer
+    }
+
     /// All bytes until the node closes.
     ///
     /// # Panics
@@ -91,6 +104,10 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 /// What an end of the connection is set to.
 pub const SETTINGS: u8 = 4;
+/// A question that wants the same back.
+pub const PING: u8 = 6;
+/// The flag of what was wanted back.
+pub const ACK: u8 = 1;
 /// The connection's orderly end.
 pub const GOAWAY: u8 = 7;
 /// The last frame of a stream.

@@ -1,5 +1,6 @@
 //! Bodies on their way in and out.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -39,7 +40,7 @@ pub(super) struct Passage {
 pub(super) enum Trouble {
     /// It was longer than its limit.
     TooLong = 1,
-    /// It broke off, or was no body.
+    /// It was no body.
     Malformed,
     /// Nothing came for too long.
     Stalled,
@@ -54,10 +55,9 @@ impl Trouble {
                 let detail = format!("the body is larger than the {limit} that {function} takes");
                 Problem::new(ProblemType::BodyTooLarge, detail)
             }
-            Self::Malformed => Problem::new(
-                ProblemType::BadRequest,
-                "the body broke off or is not what its head announced; send it again",
-            ),
+            Self::Malformed => {
+                Problem::new(ProblemType::BadRequest, "the body is not what its head announced; send it again")
+            }
             Self::Stalled => Problem::new(ProblemType::BodyStalled, "the rest of the body did not come; send it again"),
         }
     }
@@ -128,6 +128,18 @@ impl Limited {
     }
 }
 
+/// Whether a body is none, rather than broken off by a caller that has hung up and reads no answer.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl HttpBody for Limited {
     type Data = Bytes;
     type Error = BodyError;
@@ -136,7 +148,15 @@ impl HttpBody for Limited {
         let Self { body, patience, stalled, passage, .. } = &mut *self;
         let Some(source) = body else { return Poll::Ready(None) };
         let (frame, from_caller) = match source {
-            Source::Caller(body, _) => (Pin::new(body).poll_frame(cx).map_err(BodyError::from), true),
+            Source::Caller(body, _) => {
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Err(error))) = &frame
+                    && is_malformed(error)
+                {
+                    passage.note(Trouble::Malformed);
+                }
+                (frame.map_err(BodyError::from), true)
+            }
             Source::Unsent(body) => (Pin::new(body).poll_frame(cx), false),
         };
         let frame = match frame {
@@ -153,11 +173,9 @@ impl HttpBody for Limited {
                 return Poll::Ready(Some(Err(BodyError::ConnectionReadTimeout)));
             }
         };
-        match &frame {
-            // What did not go out had its limit before.
-            Some(Err(BodyError::HttpRequestBodySize(_))) => passage.note(Trouble::TooLong),
-            Some(Err(_)) if from_caller => passage.note(Trouble::Malformed),
-            _ => {}
+        // What did not go out had its limit before.
+        if let Some(Err(BodyError::HttpRequestBodySize(_))) = &frame {
+            passage.note(Trouble::TooLong);
         }
         let Some(frame) = frame else {
             self.body = None;

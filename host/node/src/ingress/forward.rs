@@ -136,6 +136,7 @@ impl Errand<'_> {
             Some(bytes) if bytes <= REPLAY_BYTES_MAX => {
                 let read = tokio::time::timeout_at(self.deadline.into(), body.collect()).await;
                 let read = read.map_err(|_| self.late(None))?;
+                // One that only broke off has nobody left who would read what is wrong with it.
                 let bytes = read.map_err(|_| troubled(passage.trouble().unwrap_or(Trouble::Malformed)))?.to_bytes();
                 Payload::Kept(bytes)
             }
