@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
-use spillway_runtime::{Runtime, RuntimeConfig};
+use spillway_runtime::{EgressConfig, Runtime, RuntimeConfig};
 use spillway_trust::{ServerTls, TlsFiles, TrustedKeys};
 use spillway_types::{Auth, FunctionId, Money, Problem, ProblemType};
 use tokio::sync::{Notify, Semaphore};
@@ -82,6 +82,8 @@ pub struct Config {
     pub transfer_price: Money,
     /// Whether calls that would be late here may be sent to other nodes.
     pub overflow: bool,
+    /// Networks off the public internet that functions may reach where their manifests name the origin.
+    pub private_egress: Vec<ipnet::IpNet>,
     /// The cluster to join; alone if not given.
     pub cluster: Option<ClusterConfig>,
 }
@@ -343,6 +345,10 @@ async fn open(
             compilations: 1,
             models: models.clone(),
             keyvalue: Arc::new(StoreKeyValue(store.clone())),
+            egress: EgressConfig {
+                private: config.private_egress.clone(),
+                listeners: [addresses.listen, addresses.api].into_iter().chain(addresses.peer).collect(),
+            },
         })?;
         let keys = config.cluster.iter().flat_map(|cluster| &cluster.trust);
         for key in keys {

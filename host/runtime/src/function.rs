@@ -63,10 +63,12 @@ impl Function {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
+        let answer = match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
             Linked::Shared(shared) => shared.call(invocation, request).await,
             Linked::Exclusive(exclusive) => exclusive.call(invocation, request).await,
-        }
+        };
+        invocation.note_answered(&answer);
+        answer
     }
 
     /// As [`call`](Self::call), in a sandbox that no other call is in.
@@ -78,10 +80,12 @@ impl Function {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
+        let answer = match &**self.code.get(invocation).await?.as_ref().expect(LOADED) {
             Linked::Shared(shared) => shared.call_alone(invocation, request).await,
             Linked::Exclusive(exclusive) => exclusive.call(invocation, request).await,
-        }
+        };
+        invocation.note_answered(&answer);
+        answer
     }
 
     /// Whether several calls may be in one sandbox at once.

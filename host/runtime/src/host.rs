@@ -72,3 +72,34 @@ impl<T: LogSink + ?Sized> LogSink for Arc<T> {
         (**self).record(record);
     }
 }
+
+/// Counts the requests that one function sends. Must not block.
+pub trait OutboundSink: Send + Sync + 'static {
+    /// One has come to its end, or to the head of its answer.
+    fn count(&self, end: OutboundEnd);
+}
+
+/// What an outbound request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboundEnd {
+    /// An answer, whatever its status.
+    Answered,
+    /// Not sent: the manifest or the operator does not allow it.
+    Refused,
+    /// No answer: it could not be sent, took too long, or was given up.
+    Failed,
+}
+
+impl OutboundEnd {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Answered, Self::Refused, Self::Failed];
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}

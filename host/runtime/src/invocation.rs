@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,9 @@ pub struct Invocation {
     pub id: InvocationId,
     /// When the response's headers must be there.
     pub deadline: Instant,
+    /// Its headers are there, so that its deadline has no say any more.
+    answered: Arc<AtomicBool>,
+    refusal_told: AtomicBool,
     cold: AtomicBool,
     init_nanos: AtomicU64,
     guest_nanos: AtomicU64,
@@ -89,6 +93,8 @@ impl Invocation {
         Self {
             id,
             deadline,
+            answered: Arc::default(),
+            refusal_told: AtomicBool::new(false),
             cold: AtomicBool::new(false),
             init_nanos: AtomicU64::new(0),
             guest_nanos: AtomicU64::new(0),
@@ -108,6 +114,20 @@ impl Invocation {
             kernel_queue: Duration::from_nanos(self.kernel_queue_nanos.load(Relaxed)),
             memory_byte_seconds: self.memory.load(Relaxed) as f64 * 1024.0 / 1e6,
         }
+    }
+
+    pub(crate) fn note_answered<T, E>(&self, answer: &Result<T, E>) {
+        self.answered.store(answer.is_ok(), Relaxed);
+    }
+
+    /// Whether it has been answered; for those who may outlive it.
+    pub(crate) fn answered(&self) -> Arc<AtomicBool> {
+        self.answered.clone()
+    }
+
+    /// Whether a refused request of its guest is to be told of: the first is.
+    pub(crate) fn tells_refusal(&self) -> bool {
+        !self.refusal_told.swap(true, Relaxed)
     }
 
     pub(crate) fn note_init(&self, took: Duration) {

@@ -23,6 +23,7 @@ mod imports;
 mod invocation;
 mod limits;
 mod long_calls;
+mod outbound;
 mod output;
 mod runtime;
 mod sandbox;
@@ -33,8 +34,9 @@ pub use code_cache::CacheError;
 pub use component::Interface;
 pub use fault::Fault;
 pub use function::{Function, FunctionUse};
-pub use host::{GuestRecord, KeyValue, KeyValueError, LogSink};
+pub use host::{GuestRecord, KeyValue, KeyValueError, LogSink, OutboundEnd, OutboundSink};
 pub use invocation::{Invocation, InvocationId, Timing};
+pub use outbound::EgressConfig;
 pub use runtime::{FunctionSpec, PrepareError, Prepared, Runtime, RuntimeConfig};
 
 /// The body of a request that a guest reads, and of a response that it writes.

@@ -19,8 +19,9 @@ use crate::engines::Engines;
 use crate::exclusive::Exclusive;
 use crate::fault::Fault;
 use crate::function::{Function, FunctionUse};
-use crate::host::{KeyValue, LogSink};
+use crate::host::{KeyValue, LogSink, OutboundSink};
 use crate::imports;
+use crate::outbound::{Egress, EgressConfig, Outbound};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::Shared;
 
@@ -37,6 +38,8 @@ pub struct RuntimeConfig {
     pub models: Arc<Models>,
     /// The node's key-value store.
     pub keyvalue: Arc<dyn KeyValue>,
+    /// What the node lets functions reach.
+    pub egress: EgressConfig,
 }
 
 /// Compiles, links and tries functions. Lives as long as the node; cloning is cheap.
@@ -48,6 +51,7 @@ pub struct Runtime {
     compiling: Arc<Semaphore>,
     models: Arc<Models>,
     keyvalue: Arc<dyn KeyValue>,
+    egress: Arc<Egress>,
 }
 
 struct Linkers {
@@ -69,6 +73,8 @@ pub struct FunctionSpec {
     pub again: ReadComponent,
     /// Where its log records go.
     pub log: Arc<dyn LogSink>,
+    /// Counts the requests that it sends.
+    pub outbound: Arc<dyn OutboundSink>,
 }
 
 /// A function ready to be called, and what that took.
@@ -152,6 +158,7 @@ impl Runtime {
             compiling: Arc::new(Semaphore::new(config.compilations.max(1))),
             models: config.models,
             keyvalue: config.keyvalue,
+            egress: Arc::new(Egress::new(config.egress)),
         })
     }
 
@@ -175,6 +182,9 @@ impl Runtime {
 
         let usage = Arc::new(FunctionUse::default());
         let policy = spec.manifest.sandbox;
+        let http = spec.manifest.capabilities.http;
+        let (limits, egress) = (&spec.manifest.limits, self.egress.clone());
+        let outbound = Outbound::new(spec.id.clone(), http, limits, egress, spec.log.clone(), spec.outbound);
         let grants = Arc::new(Grants {
             function: spec.id,
             limits: spec.manifest.limits,
@@ -184,6 +194,7 @@ impl Runtime {
             buckets: spec.manifest.capabilities.keyvalue,
             keyvalue: self.keyvalue.clone(),
             log: spec.log,
+            outbound: Arc::new(outbound),
             total: usage.clone(),
             long_calls: self.engines.long_calls.clone(),
         });

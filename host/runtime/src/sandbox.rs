@@ -9,7 +9,7 @@ use spillway_types::{FunctionId, Limits};
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::activity::Activity;
 use crate::function::FunctionUse;
@@ -17,6 +17,7 @@ use crate::host::{KeyValue, LogSink};
 use crate::invocation::Invocation;
 use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
 use crate::long_calls::LongCalls;
+use crate::outbound::{Hooks, Outbound};
 use crate::output::LineOutput;
 
 /// What one revision may do: shared by all its sandboxes.
@@ -30,6 +31,7 @@ pub(crate) struct Grants {
     pub(crate) buckets: Vec<String>,
     pub(crate) keyvalue: Arc<dyn KeyValue>,
     pub(crate) log: Arc<dyn LogSink>,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) total: Arc<FunctionUse>,
     pub(crate) long_calls: LongCalls,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Grants {
 pub(crate) struct SandboxState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    hooks: DenyOutbound,
+    hooks: Hooks,
     pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryLimiter,
     pub(crate) tensors: TensorLedger,
@@ -71,7 +73,7 @@ impl SandboxState {
         let state = Self {
             wasi,
             http: WasiHttpCtx::new(),
-            hooks: DenyOutbound,
+            hooks: Hooks::new(grants.outbound.clone(), attribution.clone()),
             table,
             memory: MemoryLimiter::new(grants.limits.memory_bytes, held.clone(), grants.total.clone()),
             tensors: TensorLedger::new(grants.limits.tensor_bytes, held.clone(), grants.total.clone()),
@@ -93,6 +95,10 @@ impl SandboxState {
         });
         store
     }
+
+    pub(crate) fn hooks(&mut self) -> &mut Hooks {
+        &mut self.hooks
+    }
 }
 
 impl WasiView for SandboxState {
@@ -104,23 +110,6 @@ impl WasiView for SandboxState {
 impl WasiHttpView for SandboxState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-/// No manifest can grant outbound HTTP yet, so every request gets `wasi:http`'s own denial.
-struct DenyOutbound;
-
-type IoResult = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
-type Sent = Result<(http::Response<WasiBody>, IoResult), wasmtime_wasi_http::Error>;
-
-impl WasiHttpHooks for DenyOutbound {
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _io: IoResult,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
     }
 }
 

@@ -33,6 +33,11 @@ impl HttpGrant {
     pub fn is_exact(&self) -> bool {
         !self.below
     }
+
+    /// The address that it names, if it names one and not a host to be looked up.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
 }
 
 fn normal(host: &str) -> String {

@@ -10,6 +10,7 @@
 //! | `bundle` | one `.wasm` file: component, manifest, models |
 //! | `dtype`, [`operator`] | element types of tensors, and native operators as data |
 //! | `specialization` | how a model is fitted to one use |
+//! | `http_grant` | origins that a function may send requests to, and which addresses are public |
 //! | `limits`, `outcome`, `problem` | what a call may use, how it ends, what its caller hears |
 //! | `audit` | what is remembered of refusals |
 //! | `bill`, `money` | what a call took and what that costs |
@@ -22,6 +23,7 @@ mod bundle;
 mod caller;
 mod digest;
 mod dtype;
+mod http_grant;
 mod limits;
 mod manifest;
 mod money;
@@ -40,9 +42,11 @@ pub use bundle::{Bundle, BundleError};
 pub use caller::{Callable, Caller, Callers};
 pub use digest::{Digest, DigestHasher, ParseDigestError};
 pub use dtype::DType;
+pub use http_grant::{HttpGrant, is_public};
 pub use limits::{Limits, format_bytes, parse_bytes, parse_duration};
 pub use manifest::{
-    Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
+    Capabilities, Diagnostic, Effects, FORMAT_VERSION, HttpGrants, Manifest, ManifestError, ModelGrant, Origin,
+    SandboxPolicy,
 };
 pub use money::{Money, ParseMoneyError};
 pub use name::{

@@ -21,6 +21,8 @@ pub struct Limits {
     pub concurrency: u32,
     /// Invocations that may wait; further ones get 503.
     pub queue: u32,
+    /// Connections that its outbound requests may have at once on a node; further requests wait.
+    pub connections: u32,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             concurrency: 256,
             queue: 1024,
+            connections: 64,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `spillway up`: starts a node.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use spillway_trust::PublicKey;
 use spillway_types::{Auth, Money, Role, Site, format_bytes, parse_bytes, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -85,6 +86,16 @@ pub(crate) struct Up {
     /// Never send calls to other nodes because this one has too much to do; they are refused instead
     #[arg(long, env = "SPILLWAY_NO_OVERFLOW")]
     no_overflow: bool,
+    /// Network off the public internet that functions may send requests to if their manifests name the origin; may be
+    /// given several times
+    #[arg(
+        long,
+        env = "SPILLWAY_ALLOW_PRIVATE_EGRESS",
+        value_delimiter = ',',
+        value_parser = network,
+        value_name = "ADDRESS[/BITS]"
+    )]
+    allow_private_egress: Vec<IpNet>,
     /// How long calls in flight may take to end on shutdown
     #[arg(
         long,
@@ -239,6 +250,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| format!("`{text}` is not an address; write IP address and port, as in 127.0.0.1:3000"))
 }
 
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = text.parse::<IpAddr>().map(IpNet::from);
+    one.or_else(|_| text.parse())
+        .map_err(|_| format!("`{text}` is neither a network nor an address; write one like 10.0.0.0/8 or 127.0.0.1"))
+}
+
 impl Up {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         refuse_open_api(self.api, global.token()).map_err(Failure::Usage)?;
@@ -273,6 +291,7 @@ impl Up {
             price: self.price,
             transfer_price: self.transfer_price,
             overflow: !self.no_overflow,
+            private_egress: self.allow_private_egress,
             cluster: self.cluster.config(),
         };
         let shutdown = shutdown_signal()?;

@@ -97,7 +97,8 @@ impl Node {
     ) -> Result<Prepared, Problem> {
         let store = self.store.clone();
         let again = Arc::new(move || read_component(&store, bundle).map_err(|problem| problem.detail));
-        let spec = FunctionSpec { id: id.clone(), manifest, component, models, again, log };
+        let outbound = self.metrics().function(id);
+        let spec = FunctionSpec { id: id.clone(), manifest, component, models, again, log, outbound };
         self.runtime.prepare(spec).await.map_err(|error| prepare_problem(&error))
     }
 

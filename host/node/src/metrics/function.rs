@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_placement::Tariff;
-use spillway_runtime::Timing;
+use spillway_runtime::{OutboundEnd, OutboundSink, Timing};
 use spillway_types::{Bill, FunctionId, Outcome};
 
 use crate::estimates::Estimates;
@@ -44,6 +44,13 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutboundLabels {
+    namespace: String,
+    function: String,
+    end: &'static str,
+}
+
 /// A counter of what comes in fractions.
 type Amount = Counter<f64, AtomicU64>;
 type Histograms = Family<FunctionLabels, Histogram, fn() -> Histogram>;
@@ -61,6 +68,7 @@ pub(super) struct FunctionFamilies {
     request_bytes: Family<FunctionLabels, Counter>,
     response_bytes: Family<FunctionLabels, Counter>,
     transfer_bytes: Family<FunctionLabels, Counter>,
+    outbound: Family<OutboundLabels, Counter>,
     cost: Family<FunctionLabels, Amount>,
 }
 
@@ -77,6 +85,7 @@ pub(crate) struct FunctionMetrics {
     request_bytes: Counter,
     response_bytes: Counter,
     transfer_bytes: Counter,
+    outbound: [Counter; OutboundEnd::ALL.len()],
     cost: Amount,
     /// What calls are expected to take.
     pub(crate) estimates: Estimates,
@@ -101,6 +110,7 @@ impl FunctionFamilies {
             request_bytes: Family::default(),
             response_bytes: Family::default(),
             transfer_bytes: Family::default(),
+            outbound: Family::default(),
             cost: Family::default(),
         };
         registry.register("requests", "Invocations by how they ended", families.requests.clone());
@@ -130,6 +140,11 @@ impl FunctionFamilies {
             "Linear memory and host tensors over time",
             families.memory_byte_seconds.clone(),
         );
+        registry.register(
+            "outbound_requests",
+            "Requests that functions sent, by what they came to",
+            families.outbound.clone(),
+        );
         registry.register("cost", "What invocations cost by the prices of this node", families.cost.clone());
         families
     }
@@ -140,6 +155,11 @@ impl FunctionFamilies {
             let FunctionLabels { namespace, function } = labels.clone();
             let labels = OutcomeLabels { namespace, function, outcome: outcome.as_str() };
             self.requests.get_or_create_owned(&labels)
+        };
+        let outbound = |end: OutboundEnd| {
+            let FunctionLabels { namespace, function } = labels.clone();
+            let labels = OutboundLabels { namespace, function, end: end.as_str() };
+            self.outbound.get_or_create_owned(&labels)
         };
         FunctionMetrics {
             outcomes: OUTCOMES.map(outcome),
@@ -153,6 +173,7 @@ impl FunctionFamilies {
             request_bytes: self.request_bytes.get_or_create_owned(&labels),
             response_bytes: self.response_bytes.get_or_create_owned(&labels),
             transfer_bytes: self.transfer_bytes.get_or_create_owned(&labels),
+            outbound: OutboundEnd::ALL.map(outbound),
             cost: self.cost.get_or_create_owned(&labels),
             estimates: Estimates::new(started),
             tariff,
@@ -214,6 +235,14 @@ impl FunctionMetrics {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         unwritten.0 += calls;
         unwritten.1 += bill;
+    }
+}
+
+impl OutboundSink for FunctionMetrics {
+    fn count(&self, end: OutboundEnd) {
+        if let Some(index) = OutboundEnd::ALL.iter().position(|known| *known == end) {
+            self.outbound[index].inc();
+        }
     }
 }
 

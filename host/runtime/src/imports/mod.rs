@@ -109,7 +109,7 @@ pub(crate) fn linker(engine: &Engine, interface: Interface) -> wasmtime::Result<
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if interface == Interface::P3 {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        crate::outbound::add_to_linker(&mut linker)?;
     }
     type Own = HasSelf<SandboxState>;
     bindings::tensor::ImportsBlocking::add_to_linker::<_, Own>(&mut linker, |state| state)?;

@@ -1,5 +1,6 @@
 //! `spillway.toml`: what a function is, needs and may do.
 
+mod capabilities;
 mod diagnostic;
 mod parse;
 mod placement;
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+pub use capabilities::{Capabilities, HttpGrants};
 pub use diagnostic::{Diagnostic, ManifestError};
 
 use crate::{Digest, FunctionName, Limits, ModelName, Placement, Residency, Route, Specialization};
@@ -75,13 +77,6 @@ pub struct ModelGrant {
     pub path: Option<String>,
     /// What is fixed about it before it is optimised.
     pub specialization: Specialization,
-}
-
-/// What a function may do beyond answering. Nothing by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Key-value buckets that it may open.
-    pub keyvalue: Vec<String>,
 }
 
 /// Where a manifest's text comes from, which decides what must be in it.
@@ -162,6 +157,10 @@ impl Manifest {
             limits.concurrency,
             limits.queue,
         ));
+        // Builds that know no such key read what does not need it.
+        if limits.connections != Limits::default().connections {
+            line(format!("connections = {}", limits.connections));
+        }
         line(format!("\n[sandbox]\nreuse = {}\nconcurrency = {}", self.sandbox.reuse, self.sandbox.concurrency));
         placement::lines(&self.placement).into_iter().for_each(&mut line);
         for (name, grant) in &self.models {
@@ -171,9 +170,7 @@ impl Manifest {
             }
             specialization::lines(&grant.specialization).into_iter().for_each(&mut line);
         }
-        if !self.capabilities.keyvalue.is_empty() {
-            line(format!("\n[capabilities]\nkeyvalue = {}", list(&self.capabilities.keyvalue)));
-        }
+        capabilities::lines(&self.capabilities).into_iter().for_each(&mut line);
         if !self.config.is_empty() {
             out.push_str("\n[config]\n");
             for (key, value) in &self.config {

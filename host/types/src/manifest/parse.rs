@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::section::{Reporter, Section};
-use super::{
-    Capabilities, Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy,
-};
-use super::{placement, specialization};
+use super::{Diagnostic, Effects, FORMAT_VERSION, Manifest, ManifestError, ModelGrant, Origin, SandboxPolicy};
+use super::{capabilities, placement, specialization};
 use crate::limits::parse_bytes;
 use crate::{Digest, FunctionName, Limits, ModelName, Route, RoutePattern};
 
@@ -82,7 +80,7 @@ fn read(top: &Section<'_>, origin: Origin) -> Option<Manifest> {
     let sandbox = read_sandbox(top);
     let placement = placement::read(top);
     let models = read_models(top, origin);
-    let capabilities = read_capabilities(top);
+    let capabilities = capabilities::read(top);
     let config = top.string_map("config").into_iter().collect();
     Some(Manifest {
         name: name?,
@@ -148,7 +146,7 @@ fn read_routes(top: &Section<'_>) -> Vec<Route> {
 
 fn read_limits(top: &Section<'_>) -> Limits {
     let default = Limits::default();
-    let known = ["memory", "tensors", "deadline", "body", "concurrency", "queue"];
+    let known = ["memory", "tensors", "deadline", "body", "concurrency", "queue", "connections"];
     let Some(section) = top.table("limits", &known) else { return default };
     let bytes = |key: &str| {
         section.parsed(key, &format!("{key} = \"64MiB\""), |text| match parse_bytes(text)? {
@@ -164,6 +162,10 @@ fn read_limits(top: &Section<'_>) -> Limits {
         body_bytes: bytes("body").unwrap_or(default.body_bytes),
         concurrency: count("concurrency", 1).unwrap_or(default.concurrency),
         queue: count("queue", 0).unwrap_or(default.queue),
+        connections: section
+            .integer("connections", 1..=1024)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(default.connections),
     }
 }
 
@@ -200,21 +202,6 @@ fn read_models(top: &Section<'_>, origin: Origin) -> BTreeMap<ModelName, ModelGr
     models
 }
 
-fn read_capabilities(top: &Section<'_>) -> Capabilities {
-    let Some(section) = top.table("capabilities", &["keyvalue"]) else { return Capabilities::default() };
-    let mut keyvalue = Vec::new();
-    for (bucket, at) in section.strings("keyvalue", "keyvalue = [\"default\"]") {
-        match bucket.parse::<FunctionName>() {
-            Ok(_) => keyvalue.push(bucket.to_owned()),
-            Err(_) => section.report(
-                at,
-                format!("`{bucket}` is not a bucket name; use 1 to 63 lower-case letters, digits and `-`, starting with a letter"),
-            ),
-        }
-    }
-    Capabilities { keyvalue }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +220,7 @@ methods = ["POST"]
 [limits]
 memory = "64MiB"
 deadline = "10s"
+connections = 8
 
 [placement]
 residency = "site"
@@ -250,6 +238,9 @@ constants = { threshold = 0.5 }
 
 [capabilities]
 keyvalue = ["default"]
+http = ["https://api.example.com", "https://*.example.org:8443"]
+http_private = ["http://10.0.0.7:9000", "https://registry.lan"]
+http_host = true
 
 [config]
 "strange key" = "va\"lue"
