@@ -67,6 +67,10 @@ pub enum HostErrorCode {
     OutOfMemory,
     /// The invocation's deadline passed.
     DeadlineExceeded,
+    /// Another server took too long.
+    TimedOut,
+    /// Another server cannot be reached, or does not speak HTTP.
+    Unreachable,
     /// The host failed on a valid call.
     Failed,
 }

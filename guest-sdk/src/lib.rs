@@ -30,6 +30,7 @@
 //! | errors that callers understand | [`Error`] |
 //! | models and tensors | [`Model`], [`Tensor`] with native operators |
 //! | settings and state | [`config`], [`keyvalue`] |
+//! | asking other servers | [`outbound`] |
 //! | pictures: decoding, preparing, boxes, text | [`vision`] |
 //! | logs | [`log`]: `log::info!` and its kin, sent to the node; panics are logged too |
 //! | tests | [`testing`] |
@@ -55,6 +56,7 @@ mod wasi;
 
 pub mod config;
 pub mod keyvalue;
+pub mod outbound;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod vision;

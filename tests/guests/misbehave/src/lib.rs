@@ -11,6 +11,7 @@ use spillway_sdk::{
 };
 
 mod answer;
+mod fetch;
 mod outside;
 mod tensors;
 
@@ -75,7 +76,8 @@ async fn handle(request: Request) -> Result<Response> {
         "other-model" => said(Model::open("other").await.map(|_| ())),
         "file" => said(std::fs::read("/etc/passwd").map(|_| ())),
         "socket" => said(outside::connect(port(&request)?).await),
-        "fetch" => outside::fetch().await.into_response(),
+        "fetch" => fetch::fetch(request).await?.into_response(),
+        "relay" => fetch::relay(request).await?,
         "environment" => format!("{}\n", std::env::vars().count()).into_response(),
         other => return Err(Error::not_found(format!("no misdeed is called {other}"))),
     })

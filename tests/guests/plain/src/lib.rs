@@ -6,11 +6,10 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wasi::exports::http::incoming_handler::Guest;
-use wasi::http::outgoing_handler;
-use wasi::http::types::{
-    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
-};
+use wasi::http::types::{Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use wasi::io::streams::StreamError;
+
+mod fetch;
 
 /// Calls that this sandbox has served.
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -49,7 +48,7 @@ impl Guest for Plain {
                 let _ = body.write().expect("the body is new").blocking_write_and_flush(b"half of it\n");
                 std::process::abort();
             }
-            "fetch" => respond(out, &fetch()),
+            "fetch" => respond(out, &fetch::fetch(&request)),
             "file" => respond(out, &format!("{:?}\n", std::fs::read("/etc/passwd").map(|_| ()))),
             other => respond(out, &format!("{other} is unknown\n")),
         }
@@ -111,21 +110,6 @@ fn body(request: &IncomingRequest, out: ResponseOutparam) {
             Err(StreamError::Closed) => return respond(out, &format!("{length}\n")),
             Err(StreamError::LastOperationFailed(_)) => return respond(out, "the body broke off\n"),
         }
-    }
-}
-
-/// Asks another server, and says how that went.
-fn fetch() -> String {
-    let request = OutgoingRequest::new(Fields::new());
-    let set = request.set_scheme(Some(&Scheme::Http)).and_then(|()| request.set_authority(Some("127.0.0.1:1")));
-    let set = set.and_then(|()| request.set_path_with_query(Some("/")));
-    set.expect("scheme, authority and path are valid");
-    match outgoing_handler::handle(request, None) {
-        Ok(future) => {
-            future.subscribe().block();
-            format!("{:?}\n", future.get())
-        }
-        Err(code) => format!("{code:?}\n"),
     }
 }
 
