@@ -15,6 +15,7 @@
 //! | `journeys` | what travels with a call from node to node, and what comes back |
 //! | `overload` | more calls than a function may run |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
+//! | `outbound` | requests that functions send, and those that they may not |
 //! | `bodies` | bodies of 200 MB in both directions |
 //! | `blocking` | models and kernels from WASI 0.2 |
 //! | `models` | models added, inspected and removed; out of memory and back |
@@ -30,6 +31,7 @@
 //! | `docs`, `walkthrough` | commands and links of the documentation, and the README followed from top to bottom |
 //! | `markdown` | the parts of pages that these check |
 //! | `fake_peer` | the peer of `liars` and `strays`, which is none |
+//! | `upstream` | the servers that functions ask in `outbound` |
 //! | `variants` | built guests with another manifest, for several of these |
 
 mod bad_bundles;
@@ -69,6 +71,7 @@ mod nn;
 mod observability;
 mod operations;
 mod operators;
+mod outbound;
 mod overflow;
 mod overload;
 mod partitions;
@@ -84,5 +87,6 @@ mod startup;
 mod strays;
 mod syscalls;
 mod two_builds;
+mod upstream;
 mod variants;
 mod walkthrough;

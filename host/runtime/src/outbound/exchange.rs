@@ -78,10 +78,7 @@ impl HttpBody for Answer {
             return Poll::Ready(frame.map(|frame| frame.map_err(of_hyper)));
         }
         let Self { patience, gap, late, .. } = &mut *self;
-        let late = late.get_or_insert_with(|| {
-            let (patience, gap) = (patience.clone(), *gap);
-            Box::pin(async move { patience.out(gap).await })
-        });
+        let late = late.get_or_insert_with(|| Box::pin(patience.out(*gap)));
         if late.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime::{AsContextMut as _, Result};
+use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::client::{self, HostWithStore};
-use wasmtime_wasi_http::p3::{self, HttpError};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView as _,
 };
+use wasmtime_wasi_http::{p2, p3};
 
 use super::{IoResult, Outbound, Sent};
 use crate::invocation::Invocation;
@@ -53,20 +55,14 @@ impl WasiHttpHooks for Hooks {
     }
 
     // The guest hears of it and its author asks; the node's own log is not the place.
-    fn p2_error_from_hyper(
-        &mut self,
-        error: &hyper::Error,
-    ) -> wasmtime_wasi_http::p2::bindings::http::types::ErrorCode {
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> p2::bindings::http::types::ErrorCode {
         tracing::debug!(%error, "an outbound request failed");
-        wasmtime_wasi_http::p2::bindings::http::types::ErrorCode::HttpProtocolError
+        p2::bindings::http::types::ErrorCode::HttpProtocolError
     }
 
-    fn p3_error_from_hyper(
-        &mut self,
-        error: &hyper::Error,
-    ) -> wasmtime_wasi_http::p3::bindings::http::types::ErrorCode {
+    fn p3_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
         tracing::debug!(%error, "an outbound request failed");
-        wasmtime_wasi_http::p3::bindings::http::types::ErrorCode::HttpProtocolError
+        ErrorCode::HttpProtocolError
     }
 }
 
@@ -81,7 +77,7 @@ impl HostWithStore<SandboxState> for Client {
     async fn send(
         store: &Accessor<SandboxState, Self>,
         request: Resource<p3::Request>,
-    ) -> Result<Resource<p3::Response>, HttpError> {
+    ) -> Result<Resource<p3::Response>, TrappableError<ErrorCode>> {
         store.with(|mut store| {
             let invocation = sandbox::invocation(&mut store);
             store.as_context_mut().data_mut().hooks().next = invocation;

@@ -29,15 +29,18 @@ impl Patience {
     }
 
     /// Waits until `wanted` has passed, or what is allowed if that is less.
-    pub(super) async fn out(&self, wanted: Option<Duration>) {
-        let limit = Instant::now() + wanted.map_or(self.most, |wanted| wanted.min(self.most));
-        if self.deadline < limit && !self.answered.load(Relaxed) {
-            tokio::time::sleep_until(self.deadline.into()).await;
-            if !self.answered.load(Relaxed) {
-                return;
+    pub(super) fn out(&self, wanted: Option<Duration>) -> impl Future<Output = ()> + Send + use<> {
+        let Self { deadline, answered, most } = self.clone();
+        async move {
+            let limit = Instant::now() + wanted.map_or(most, |wanted| wanted.min(most));
+            if deadline < limit && !answered.load(Relaxed) {
+                tokio::time::sleep_until(deadline.into()).await;
+                if !answered.load(Relaxed) {
+                    return;
+                }
             }
+            tokio::time::sleep_until(limit.into()).await;
         }
-        tokio::time::sleep_until(limit.into()).await;
     }
 }
 

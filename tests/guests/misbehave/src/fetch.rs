@@ -5,8 +5,8 @@ use std::time::Duration;
 use spillway_sdk::outbound::{self, Timeouts};
 use spillway_sdk::{HeaderMap, Request, Response, Result, header, http};
 
-/// Tells how it went. `x-url` says where; `x-method`, `x-host`, `x-first-byte-ms` and `x-between-bytes-ms` how; `x-copy`
-/// sends the fields of the caller's request along.
+/// Tells how it went. `x-url` says where; `x-method`, `x-host`, `x-connect-ms`, `x-first-byte-ms` and
+/// `x-between-bytes-ms` how; `x-copy` sends the fields of the caller's request along.
 pub(crate) async fn fetch(request: Request) -> Result<String> {
     let fields = request.headers();
     let mut asked = http::Request::builder().uri(field(fields, "x-url").unwrap_or("http://127.0.0.1:1/"));
@@ -22,8 +22,11 @@ pub(crate) async fn fetch(request: Request) -> Result<String> {
         asked = asked.header(header::HOST, host);
     }
     let millis = |name: &str| field(fields, name).and_then(|text| text.parse().ok()).map(Duration::from_millis);
-    let timeouts =
-        Timeouts { connect: None, first_byte: millis("x-first-byte-ms"), between_bytes: millis("x-between-bytes-ms") };
+    let timeouts = Timeouts {
+        connect: millis("x-connect-ms"),
+        first_byte: millis("x-first-byte-ms"),
+        between_bytes: millis("x-between-bytes-ms"),
+    };
     Ok(match outbound::send(asked.extension(timeouts).body("")?).await {
         Ok(answer) => said(answer).await,
         Err(error) => format!("{error}\n"),

@@ -7,8 +7,8 @@ use wasi::http::types::{
 };
 use wasi::io::streams::StreamError;
 
-/// `x-url` says where; `x-method`, `x-host`, `x-first-byte-ms` and `x-between-bytes-ms` how; `x-copy` sends the fields of
-/// the caller's request along.
+/// `x-url` says where; `x-method`, `x-host`, `x-connect-ms`, `x-first-byte-ms` and `x-between-bytes-ms` how; `x-copy`
+/// sends the fields of the caller's request along.
 pub(crate) fn fetch(incoming: &IncomingRequest) -> String {
     match try_fetch(incoming) {
         Ok(said) => said,
@@ -48,6 +48,7 @@ fn try_fetch(incoming: &IncomingRequest) -> Result<String, String> {
     set.map_err(|()| format!("`{url}` is no URL"))?;
     let millis = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok()).map(|ms| ms * 1_000_000);
     let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(millis("x-connect-ms"));
     let _ = options.set_first_byte_timeout(millis("x-first-byte-ms"));
     let _ = options.set_between_bytes_timeout(millis("x-between-bytes-ms"));
 
