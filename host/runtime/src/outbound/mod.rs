@@ -82,7 +82,7 @@ impl Outbound {
         }
     }
 
-    /// Whether guests may see and set `Host`.
+    /// Whether guests may set `Host`.
     fn grants_host(&self) -> bool {
         self.grants.host
     }

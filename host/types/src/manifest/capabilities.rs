@@ -21,7 +21,7 @@ pub struct HttpGrants {
     pub public: Vec<HttpGrant>,
     /// Origins that it may reach at other addresses, too, where the node's operator has opened these.
     pub private: Vec<HttpGrant>,
-    /// Whether it sees the `Host` of its callers and may send one of its own choice.
+    /// Whether it may send a `Host` of its own choice, such as its callers'.
     pub host: bool,
 }
 

@@ -3,7 +3,6 @@
 use wasi::http::outgoing_handler;
 use wasi::http::types::{
     ErrorCode, Fields, IncomingRequest, IncomingResponse, Method, OutgoingRequest, RequestOptions, Scheme,
-    http_error_code,
 };
 use wasi::io::streams::StreamError;
 
@@ -71,7 +70,7 @@ fn said(answer: &IncomingResponse) -> Result<String, String> {
             Ok(chunk) => bytes.extend(chunk),
             Err(StreamError::Closed) => return Ok(head + &String::from_utf8_lossy(&bytes)),
             Err(StreamError::LastOperationFailed(error)) => {
-                return Err(format!("after {} bytes {:?}", bytes.len(), http_error_code(&error)));
+                return Err(format!("after {} bytes {}", bytes.len(), error.to_debug_string()));
             }
         }
     }
