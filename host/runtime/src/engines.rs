@@ -6,7 +6,8 @@ use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
 use crate::component::Interface;
-use crate::long_calls::{self, LongCalls};
+use crate::long_calls::LongCalls;
+use crate::priority::lower_priority;
 
 /// How often a running guest lets others run, and how late a deadline can be noticed. A guest that was interrupted so goes on
 /// on threads of lower priority.
@@ -43,7 +44,7 @@ impl Engines {
         let p3 = Engine::new(config(SANDBOXES_MAX).wasm_component_model_async(true))?;
         let p2 = Engine::new(config(SANDBOXES_MAX).concurrency_support(false))?;
         // wasmtime compiles on these threads. They may be there already, if this process has had another runtime.
-        let _ = rayon::ThreadPoolBuilder::new().start_handler(|_| long_calls::lower_priority()).build_global();
+        let _ = rayon::ThreadPoolBuilder::new().start_handler(|_| lower_priority()).build_global();
         let long_calls = LongCalls::start()?;
         let ticker = Arc::new(Ticker::start([p3.clone(), p2.clone()])?);
         Ok(Self { p3, p2, long_calls, _ticker: ticker })

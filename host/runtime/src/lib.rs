@@ -25,6 +25,7 @@ mod limits;
 mod long_calls;
 mod outbound;
 mod output;
+mod priority;
 mod runtime;
 mod sandbox;
 mod shared;

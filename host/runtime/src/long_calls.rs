@@ -12,8 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use wasmtime::Engine;
 
-/// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
-const NICENESS: i32 = 10;
+use crate::priority::lower_priority;
 
 /// The threads, one per core; cloning is cheap.
 #[derive(Clone)]
@@ -65,11 +64,6 @@ impl Drop for Threads {
             runtime.shutdown_background();
         }
     }
-}
-
-/// Lowers the priority of this thread. Everybody may.
-pub(crate) fn lower_priority() {
-    let _ = rustix::process::nice(NICENESS);
 }
 
 /// Work that changes its threads between two turns.

@@ -1,13 +1,14 @@
 //! Makes functions out of bundles.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spillway_inference::{Model, ModelSource, Models, OpenError};
 use spillway_types::{Digest, FunctionId, Manifest, ModelName, SandboxPolicy};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::{p2, p3};
@@ -271,7 +272,7 @@ impl Runtime {
         let engine = self.engines.of(interface).clone();
         let cache = self.cache.clone();
         let permit = self.compiling.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let compiled = tokio::task::spawn_blocking(move || {
+        let compiled = on_compilers(move || {
             let _permit = permit;
             let key = CodeKey::new(&engine, &Digest::of(&bytes));
             if let Some(component) = cache.load(&engine, key) {
@@ -294,7 +295,7 @@ impl Runtime {
             };
             Ok(Compiled { component, key, was_there: false, is_kept })
         });
-        compiled.await.unwrap_or_else(|panic| Err(PrepareError::Host(format!("the compiler failed: {panic}"))))
+        compiled.await.unwrap_or_else(|| Err(PrepareError::Host("the compiler panicked; the node's log says where".to_owned())))
     }
 
     /// Drops compiled code used longest ago until at most `budget_bytes` remain, never that of `live` functions.
@@ -320,6 +321,19 @@ struct Compiled {
     was_there: bool,
     /// Its code is on the disk now.
     is_kept: bool,
+}
+
+/// Does something on the threads that compile, which let others go first; all of it, since the parts that one thread does
+/// alone take a core as well. `None` if it panicked.
+async fn on_compilers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, finished) = oneshot::channel();
+    rayon::spawn(move || {
+        // A panic that left would end the process.
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(work)) {
+            let _ = done.send(result);
+        }
+    });
+    finished.await.ok()
 }
 
 /// Loads what was just compiled.

@@ -1,0 +1,47 @@
+//! Threads that let others go first.
+
+/// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
+const NICENESS: i32 = 10;
+/// How long such a thread keeps a core once it has it, in nanoseconds, although one of usual priority wants it. The kernel's
+/// own measure is some milliseconds, which is as long as a dozen small calls take; its least is this.
+const SLICE_NANOS: u64 = 100_000;
+
+/// Lowers the priority of this thread. Everybody may.
+pub(crate) fn lower_priority() {
+    // Kernels before 6.12 know no slices, and may refuse what they do not know.
+    if set_slice().is_err() {
+        let _ = rustix::process::nice(NICENESS);
+    }
+}
+
+fn set_slice() -> std::io::Result<()> {
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
+        sched_flags: 0,
+        sched_nice: NICENESS,
+        sched_priority: 0,
+        sched_runtime: SLICE_NANOS,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    let (this_thread, flags) = (0_i32, 0_u32);
+    #[allow(unsafe_code, reason = "no crate has a safe call for it")]
+    // SAFETY: the kernel reads `size` bytes behind the pointer, which is what there is, and writes nothing.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_becomes_nicer_whatever_the_kernel_knows() {
+        let nice = std::thread::spawn(|| {
+            lower_priority();
+            rustix::process::nice(0).unwrap()
+        });
+        assert!(nice.join().unwrap() >= NICENESS);
+    }
+}
