@@ -156,7 +156,10 @@ async fn with_http_2_nothing_of_another_protocol_and_no_second_host_is_taken() {
         assert!(refused, "{what}: {frames:?}");
     }
     let more = Frame { kind: DATA, flags: END_STREAM, stream: 1, payload: b"more than was announced".to_vec() };
-    let frames = ask_h2(&node, &[&good[..], &[("content-length", "4")]].concat(), 0, &[more]).await;
+    node.deploy("plain").await;
+    // A function that reads the whole body before it answers.
+    let reads = [good[0], good[1], good[2], (":path", "/plain/body"), ("content-length", "4")];
+    let frames = ask_h2(&node, &reads, 0, &[more]).await;
     assert!(!status_200(&frames), "{frames:?}");
     for missing in 0..good.len() {
         let fields: Vec<_> = good.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, field)| *field).collect();

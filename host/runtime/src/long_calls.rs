@@ -126,6 +126,6 @@ mod tests {
         }
         let here: Vec<_> = seen.iter().map(|(name, _)| name == "long-calls").collect();
         assert_eq!(here, [false, true, false], "{seen:?}");
-        assert!(seen[1].1 >= seen[0].1 + NICENESS || seen[1].1 == 19, "{seen:?}");
+        assert!(seen[1].1 >= seen[0].1 + crate::priority::NICENESS || seen[1].1 == 19, "{seen:?}");
     }
 }

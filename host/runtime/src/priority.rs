@@ -1,7 +1,9 @@
 //! Threads that let others go first.
 
 /// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
-const NICENESS: i32 = 10;
+pub(crate) const NICENESS: i32 = 10;
+/// Beyond it there is nothing.
+const NICEST: i32 = 19;
 /// How long such a thread keeps a core once it has it, in nanoseconds, although one of usual priority wants it. The kernel's
 /// own measure is some milliseconds, which is as long as a dozen small calls take; its least is this.
 const SLICE_NANOS: u64 = 100_000;
@@ -15,11 +17,12 @@ pub(crate) fn lower_priority() {
 }
 
 fn set_slice() -> std::io::Result<()> {
+    let niceness = rustix::process::nice(0)?.saturating_add(NICENESS).min(NICEST);
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
         sched_flags: 0,
-        sched_nice: NICENESS,
+        sched_nice: niceness,
         sched_priority: 0,
         sched_runtime: SLICE_NANOS,
         sched_deadline: 0,
@@ -38,10 +41,13 @@ mod tests {
 
     #[test]
     fn a_thread_becomes_nicer_whatever_the_kernel_knows() {
-        let nice = std::thread::spawn(|| {
+        let nice = || rustix::process::nice(0).unwrap();
+        let changed = std::thread::spawn(move || {
+            let before = nice();
             lower_priority();
-            rustix::process::nice(0).unwrap()
+            (before, nice())
         });
-        assert!(nice.join().unwrap() >= NICENESS);
+        let (before, after) = changed.join().unwrap();
+        assert_eq!(after, (before + NICENESS).min(NICEST));
     }
 }

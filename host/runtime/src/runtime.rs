@@ -295,7 +295,9 @@ impl Runtime {
             };
             Ok(Compiled { component, key, was_there: false, is_kept })
         });
-        compiled.await.unwrap_or_else(|| Err(PrepareError::Host("the compiler panicked; the node's log says where".to_owned())))
+        compiled
+            .await
+            .unwrap_or_else(|| Err(PrepareError::Host("the compiler panicked; the node's log says where".to_owned())))
     }
 
     /// Drops compiled code used longest ago until at most `budget_bytes` remain, never that of `live` functions.

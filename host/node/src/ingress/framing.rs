@@ -4,7 +4,8 @@
 //! `Transfer-Encoding`, and takes a bare line feed for the end of a line. Whoever stands before the node and reads them the
 //! other way sees other requests than the node: request smuggling (RFC 9112, section 11.2). The server tells nobody that
 //! it did so; hence this reader, which knows no more than lines, lengths and chunks, and breaks what may be read in two
-//! ways: it puts a NUL, which no head and no chunk may have, so that the server answers 400 and closes.
+//! ways: in the place of the doubtful byte it puts one that the server is sure to refuse, and nothing but NULs after it, so
+//! that the server answers 400 and closes.
 
 /// A line may be so long: the longest target that the server takes, and a method.
 const LINE_MAX: usize = 72 << 10;
@@ -12,7 +13,7 @@ const LINE_MAX: usize = 72 << 10;
 const SIZE_DIGITS_MAX: usize = 15;
 /// What a connection with HTTP/2 begins with, as a line (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
-/// What is put in the place of a byte that may be read in two ways.
+/// What no head may have and no size, and what is put in the place of all that follows.
 const BROKEN: u8 = 0;
 
 /// The reader of one connection. Give it all bytes in order.
@@ -39,8 +40,10 @@ enum State {
     ChunkSize,
     ChunkEnd,
     Trailers,
-    /// Another protocol, or broken: nothing is looked at any more.
-    Over,
+    /// Another protocol: nothing is looked at any more.
+    Other,
+    /// Nothing gets through any more.
+    Broken,
 }
 
 /// What a head says of the body.
@@ -64,7 +67,8 @@ impl Framing {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
-                State::Over => return,
+                State::Other => return,
+                State::Broken => return bytes[at..].fill(BROKEN),
                 State::Bytes { left, is_chunk } => {
                     let here = left.min((bytes.len() - at) as u64);
                     at += here as usize;
@@ -78,8 +82,8 @@ impl Framing {
                     None => {
                         self.line.extend_from_slice(&bytes[at..]);
                         if self.line.len() > LINE_MAX {
-                            self.state = State::Over;
-                            bytes[at] = BROKEN;
+                            bytes[at..].fill(BROKEN);
+                            self.state = State::Broken;
                         }
                         return;
                     }
@@ -96,13 +100,23 @@ impl Framing {
                             next
                         };
                         self.state = next.unwrap_or_else(|Ambiguous| {
-                            bytes[end] = BROKEN;
-                            State::Over
+                            bytes[end] = self.refused(&bytes[at..end]);
+                            State::Broken
                         });
                         at = end + 1;
                     }
                 },
             }
+        }
+    }
+
+    /// The byte that the server refuses at the end of a line. Within extensions and trailers it takes NULs.
+    fn refused(&self, line: &[u8]) -> u8 {
+        match self.state {
+            State::ChunkSize if line.contains(&b';') => b'\n',
+            // What has to follow it does not.
+            State::Trailers => b'\r',
+            _ => BROKEN,
         }
     }
 
@@ -117,7 +131,7 @@ impl Framing {
             State::RequestLine if line.is_empty() => Ok(State::RequestLine),
             State::RequestLine if !self.begun && line == PREFACE => {
                 self.begun = true;
-                Ok(State::Over)
+                Ok(State::Other)
             }
             State::RequestLine => {
                 self.begun = true;
@@ -139,7 +153,7 @@ impl Framing {
             State::ChunkEnd => Err(Ambiguous),
             State::Trailers if line.is_empty() => Ok(State::RequestLine),
             State::Trailers => Ok(State::Trailers),
-            State::Bytes { .. } | State::Over => Err(Ambiguous),
+            State::Bytes { .. } | State::Other | State::Broken => Err(Ambiguous),
         }
     }
 
@@ -211,7 +225,7 @@ mod tests {
             for piece in 1..=text.len() {
                 let (bytes, framing) = followed(text.as_bytes(), piece);
                 assert_eq!(String::from_utf8_lossy(&bytes), text, "in pieces of {piece}");
-                assert!(matches!(framing.state, State::RequestLine | State::Over) && framing.line.is_empty());
+                assert!(matches!(framing.state, State::RequestLine | State::Other) && framing.line.is_empty());
             }
         }
     }
@@ -244,12 +258,12 @@ mod tests {
         ] {
             for piece in 1..=text.len() {
                 let (bytes, framing) = followed(text.as_bytes(), piece);
-                assert_eq!(bytes.iter().filter(|byte| **byte == BROKEN).count(), 1, "{text:?} in pieces of {piece}");
-                assert_eq!(framing.state, State::Over);
+                assert_ne!(bytes, text.as_bytes(), "{text:?} in pieces of {piece}");
+                assert_eq!(framing.state, State::Broken, "{text:?} in pieces of {piece}");
             }
         }
         let endless = vec![b'a'; LINE_MAX + 2];
         let (bytes, framing) = followed(&endless, 4096);
-        assert!(bytes.contains(&BROKEN) && framing.line.len() <= LINE_MAX + 4096);
+        assert!(bytes.ends_with(&[BROKEN]) && framing.line.len() <= LINE_MAX + 4096);
     }
 }
