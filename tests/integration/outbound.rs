@@ -65,7 +65,35 @@ async fn an_origin_that_the_manifest_names_and_the_operator_allows_is_reached() 
         assert_eq!(fetch(&node, guest, &upstream.url("/hello"), &[]).await.ok(), "200 \nhello");
         assert_eq!(outbound(&node, guest, "answered").await, Some(1.0));
         assert_eq!(outbound(&node, guest, "refused").await, Some(0.0));
+        let detail = node.get(&format!("/functions/default/{guest}")).await;
+        assert_eq!(detail["http_private"], serde_json::json!([upstream.origin()]), "{detail:#}");
+        let said = node.cli(&["inspect", guest]).await;
+        assert!(said.stdout.contains(&format!("{} (at private addresses, too)", upstream.origin())), "{said:#?}");
     }
+}
+
+/// Two calls in one sandbox: whose a request is, only the guest's own task says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_in_a_shared_sandbox_is_told_of_the_call_that_asked() {
+    let (node, upstream) = (open_node().await, Upstream::start().await);
+    deploy(&node, &private(&[upstream.origin()]), |_| {}).await;
+    // While this one waits, it is in the sandbox.
+    let url = upstream.url("/never");
+    let waiting = fetch(&node, "misbehave", &url, &[]);
+    let refused = async {
+        upstream.has_requests(1).await;
+        fetch(&node, "misbehave", "https://other.example/", &[]).await
+    };
+    let refused = tokio::select! {
+        answer = refused => answer,
+        answer = waiting => panic!("it never answers: {answer:?}"),
+    };
+    let invocation = refused.header("spillway-invocation").expect("each answer names its call").to_owned();
+    let sandboxes = node.metrics().await.sum("spillway_cold_starts_total", &[("function", "misbehave")]);
+    assert_eq!(sandboxes, Some(1.0), "both are in one");
+    let log = node.logs("misbehave").await;
+    let told = log.iter().find(|record| record["message"].to_string().contains("https://other.example is not granted"));
+    assert_eq!(told.expect("it is told of")["invocation"], invocation.as_str(), "{log:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,13 +181,15 @@ async fn servers_that_keep_a_function_waiting_are_given_up() {
     let (node, upstream) = (open_node().await, Upstream::start().await);
     deploy(&node, &private(&[upstream.origin()]), |_| {}).await;
     let mut given_up = 0;
-    for (guest, late) in
-        GUESTS.into_iter().zip(["took too long (ErrorCode::ConnectionReadTimeout)", "ConnectionReadTimeout"])
-    {
+    let late = [
+        ("took too long (ErrorCode::ConnectionReadTimeout)", "another server's answer broke off"),
+        ("ConnectionReadTimeout", "after 4 bytes connection read timeout"),
+    ];
+    for (guest, (head_late, body_late)) in GUESTS.into_iter().zip(late) {
         let said = fetch(&node, guest, &upstream.url("/never"), &[("x-first-byte-ms", "100")]).await.ok();
-        assert!(said.contains(late), "{said}");
+        assert!(said.contains(head_late), "{said}");
         let said = fetch(&node, guest, &upstream.url("/half"), &[("x-between-bytes-ms", "100")]).await.ok();
-        assert!(said.contains("ConnectionReadTimeout"), "{said}");
+        assert!(said.contains(body_late), "{said}");
         given_up += 2;
         upstream.was_given_up(given_up).await;
         assert_eq!(outbound(&node, guest, "failed").await, Some(1.0), "a head is an answer");

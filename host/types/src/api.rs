@@ -236,6 +236,12 @@ pub struct FunctionDetail {
     pub models: Vec<ModelRef>,
     /// Key-value buckets granted.
     pub keyvalue: Vec<String>,
+    /// Origins that it may send requests to, at public addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
+    /// Origins that it may send requests to at private addresses, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http_private: Vec<String>,
     /// Kept revisions, newest first.
     pub revisions: Vec<RevisionSummary>,
     /// How it is on each node that is not dead, the node that was asked first; empty where there is no cluster.

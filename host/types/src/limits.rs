@@ -22,7 +22,16 @@ pub struct Limits {
     /// Invocations that may wait; further ones get 503.
     pub queue: u32,
     /// Connections that its outbound requests may have at once on a node; further requests wait.
+    // Left out where nobody set it, so that builds that do not know it read what others say.
+    #[serde(skip_serializing_if = "is_usual")]
     pub connections: u32,
+}
+
+/// Unless the manifest says something else.
+const CONNECTIONS: u32 = 64;
+
+fn is_usual(connections: &u32) -> bool {
+    *connections == CONNECTIONS
 }
 
 impl Default for Limits {
@@ -34,7 +43,7 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             concurrency: 256,
             queue: 1024,
-            connections: 64,
+            connections: CONNECTIONS,
         }
     }
 }

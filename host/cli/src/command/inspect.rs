@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 use spillway_types::api::{FunctionDetail, FunctionSummary};
-use spillway_types::{Bundle, FunctionId, Limits, Manifest, Origin, format_bytes};
+use spillway_types::{Bundle, FunctionId, HttpGrants, Limits, Manifest, Origin, format_bytes};
 use wasmparser::{Parser, Payload};
 
 use crate::args::Global;
@@ -74,6 +74,7 @@ async fn inspect_function(id: &FunctionId, global: &Global) -> anyhow::Result<()
         ("calls", summary.invocations.to_string()),
         ("models", or_none(&models)),
         ("keyvalue", or_none(&detail.keyvalue)),
+        ("http", or_none(&origins(&detail.http, &detail.http_private))),
         ("imports", or_none(&detail.imports)),
         ("bundle", detail.bundle.to_string()),
     ]);
@@ -158,6 +159,7 @@ fn describe_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
         None => name.to_string(),
     });
     let models: Vec<String> = models.collect();
+    let http = &manifest.capabilities.http;
     vec![
         ("function", manifest.name.to_string()),
         ("description", manifest.description.clone()),
@@ -168,6 +170,7 @@ fn describe_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
         ("sandbox", describe_sandbox(manifest.sandbox)),
         ("models", or_none(&models)),
         ("keyvalue", or_none(&manifest.capabilities.keyvalue)),
+        ("http", or_none(&origins(&HttpGrants::names(&http.public), &HttpGrants::names(&http.private)))),
         // Values may be long, or nobody else's business.
         ("config", or_none(&manifest.config.keys().cloned().collect::<Vec<_>>())),
     ]
@@ -175,6 +178,12 @@ fn describe_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
 
 fn or_none(items: &[String]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join("\n") }
+}
+
+/// Where it may send requests.
+fn origins(public: &[String], private: &[String]) -> Vec<String> {
+    let private = private.iter().map(|origin| format!("{origin} (at private addresses, too)"));
+    public.iter().cloned().chain(private).collect()
 }
 
 fn describe_limits(limits: &Limits) -> String {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use spillway_types::api::{
     DecisionRecord, Deployment, FunctionDetail, FunctionOnNode, FunctionSummary, ModelRef, RevisionSummary, Rollback,
 };
-use spillway_types::{Effects, FunctionId, Manifest, NodeName, Origin, Problem, ProblemType, RoutePattern};
+use spillway_types::{Effects, FunctionId, HttpGrants, Manifest, NodeName, Origin, Problem, ProblemType, RoutePattern};
 
 use super::cluster::refuse_unsigned;
 use super::{Refused, Shared, bad_query};
@@ -131,6 +131,8 @@ pub(super) async fn inspect(
         sandbox: manifest.sandbox,
         models: models.collect(),
         keyvalue: manifest.capabilities.keyvalue.clone(),
+        http: HttpGrants::names(&manifest.capabilities.http.public),
+        http_private: HttpGrants::names(&manifest.capabilities.http.private),
         revisions,
         whereabouts,
     }))
@@ -163,6 +165,8 @@ fn detail_elsewhere(node: &Node, function: &Elsewhere, whereabouts: Vec<Function
         sandbox: manifest.sandbox,
         models,
         keyvalue: manifest.capabilities.keyvalue.clone(),
+        http: HttpGrants::names(&manifest.capabilities.http.public),
+        http_private: HttpGrants::names(&manifest.capabilities.http.private),
         revisions: Vec::new(),
         whereabouts,
     }

@@ -31,6 +31,11 @@ impl HttpGrants {
         let among = |grants: &[HttpGrant]| grants.iter().any(|grant| grant.covers(tls, host, port));
         if among(&self.private) { Some(true) } else { among(&self.public).then_some(false) }
     }
+
+    /// Origins as a manifest writes them.
+    pub fn names(grants: &[HttpGrant]) -> Vec<String> {
+        grants.iter().map(ToString::to_string).collect()
+    }
 }
 
 pub(super) fn read(top: &Section<'_>) -> Capabilities {
@@ -75,11 +80,10 @@ fn grants(section: &Section<'_>, key: &str, check: impl Fn(&HttpGrant) -> Result
 pub(super) fn lines(capabilities: &Capabilities) -> Vec<String> {
     let list = |items: Vec<String>| toml::Value::from(items).to_string();
     let http = &capabilities.http;
-    let origins = |grants: &[HttpGrant]| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut lines: Vec<String> = [
         ("keyvalue", capabilities.keyvalue.clone()),
-        ("http", origins(&http.public)),
-        ("http_private", origins(&http.private)),
+        ("http", HttpGrants::names(&http.public)),
+        ("http_private", HttpGrants::names(&http.private)),
     ]
     .into_iter()
     .filter(|(_, items)| !items.is_empty())
