@@ -41,6 +41,7 @@ mod gc;
 mod keyvalue;
 mod models;
 mod nats;
+mod quotas;
 mod store;
 mod trusted_keys;
 

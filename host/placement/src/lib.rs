@@ -10,6 +10,7 @@
 //! | [`pressure`], [`memory`] | the texts of Linux that say how short of something a machine is |
 //! | [`liveness`] | which peers are alive |
 //! | `cost` | what a call costs |
+//! | [`quota`] | what namespaces have taken of their quotas |
 //! | [`admission`] | where a call runs: here, on a peer, or nowhere |
 //! | [`forward`] | which peers may take a call, and why the others may not |
 
@@ -21,6 +22,7 @@ pub mod liveness;
 pub mod memory;
 mod meter;
 pub mod pressure;
+pub mod quota;
 mod seconds;
 mod service_time;
 mod time;

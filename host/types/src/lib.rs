@@ -32,6 +32,7 @@ pub mod operator;
 mod outcome;
 mod place;
 mod problem;
+mod quota;
 mod route;
 mod specialization;
 mod statement;
@@ -55,6 +56,7 @@ pub use name::{
 pub use outcome::Outcome;
 pub use place::{NodeIdentity, ParseIdentityError, Placement, Prefer, Priority, Residency, Role};
 pub use problem::{Problem, ProblemType};
+pub use quota::{NamespaceQuota, Quota};
 pub use route::{Auth, Route, RoutePattern};
 pub use specialization::{Scalar, Specialization};
 pub use statement::{Desired, Release, STATEMENT_FORMAT, Statement};
