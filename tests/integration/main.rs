@@ -14,6 +14,7 @@
 //! | `liars`, `strays` | peers that lie about themselves, and calls that none should have sent |
 //! | `journeys` | what travels with a call from node to node, and what comes back |
 //! | `overload` | more calls than a function may run |
+//! | `quotas` | what the functions of a namespace may take together |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `outbound` | requests that functions send, and those that they may not |
 //! | `bodies` | bodies of 200 MB in both directions |
@@ -75,6 +76,7 @@ mod outbound;
 mod overflow;
 mod overload;
 mod partitions;
+mod quotas;
 mod residency;
 mod room;
 mod routes;

@@ -5,7 +5,7 @@ use spillway_types::FunctionId;
 
 use crate::command::{
     audit, build, ca, caller, check_model, cost, deploy, drain, gc, inspect, invoke, key, logs, ls, models, nodes,
-    placement, rm, rollback, up,
+    placement, quota, rm, rollback, up,
 };
 
 /// Serverless inference at the edge: write a function, deploy one `.wasm` file, call it over HTTP.
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Caller(caller::Caller),
     Key(key::Key),
     Ca(ca::Ca),
+    Quota(quota::Quota),
     Gc(gc::Gc),
     #[command(hide = true)]
     CheckModel(check_model::CheckModel),

@@ -2,7 +2,7 @@
 //!
 //! | module | what | kept in |
 //! | --- | --- | --- |
-//! | `store`, `functions`, `models`, `gc`, `audit` | functions and their revisions | `store.sqlite` |
+//! | `store`, `functions`, `models`, `gc`, `audit`, `quotas` | functions and their revisions | `store.sqlite` |
 //! | `keyvalue` | the key-value data of guests | `store.sqlite` |
 //! | `blobs` | bundles and models by digest | files |
 //! | `control` | [`ControlStore`]: entries that change by compare-and-set, are watched, and lease | `store.sqlite`, or NATS |
@@ -13,7 +13,7 @@
 //! DATA/                 0700
 //!   layout              version of everything below
 //!   lock                held by the one node that uses the folder; contains its process id
-//!   store.sqlite        functions, revisions, routes, added models, trusted keys, key-value pairs, control entries
+//!   store.sqlite        functions, revisions, routes, added models, trusted keys, quotas, key-value pairs, control entries
 //!                       (and SQLite's -wal and -shm)
 //!   blobs/sha256/ab/…   bundles and models, read-only, named by their digest
 //!   staging/            uploads under way; emptied when the folder is opened

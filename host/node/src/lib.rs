@@ -11,6 +11,7 @@
 //! | `routes` | host, path and method to revision |
 //! | `revision` | a revision that serves, and who may run it |
 //! | `gate`, `estimates` | which calls run now, and what they are expected to take |
+//! | `quotas` | what namespaces may take |
 //! | `decisions` | the last decisions on where calls ran |
 //! | `books`, `audit` | what calls cost and what was refused, kept on the disk |
 //! | `health` | what is wrong with a node that still serves |
@@ -39,6 +40,7 @@ mod models;
 mod node;
 mod passed;
 mod peers;
+mod quotas;
 mod revision;
 mod routes;
 mod screening;

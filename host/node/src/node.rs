@@ -29,6 +29,7 @@ use crate::ingress::{self, Callers, Listener};
 use crate::keyvalue::StoreKeyValue;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::quotas::Quotas;
 use crate::revision::Revision;
 use crate::routes::RouteTable;
 use crate::screening::ChildProcess;
@@ -151,6 +152,8 @@ pub(crate) struct Node {
     pub(crate) callers: Callers,
     /// Which calls run now.
     pub(crate) gate: Gate,
+    /// What namespaces may take.
+    pub(crate) quotas: Quotas,
     /// What was refused and is not written down yet.
     pub(crate) audit: AuditLog,
     /// Where the last calls went, and why.
@@ -355,6 +358,8 @@ async fn open(
             store.trust_key(key, "", millis(SystemTime::now()))?;
         }
         let trusted = store.trusted_keys()?;
+        let started = Instant::now();
+        let quotas = Quotas::new(started, store.quotas()?);
         let metrics = Metrics::new(capacity::tariff(config.price, config.transfer_price));
         let logs = Logs::open(&config.data.join("logs"), metrics.log_records_lost.clone())
             .with_context(|| format!("logs cannot be kept in {}", config.data.join("logs").display()))?;
@@ -365,13 +370,14 @@ async fn open(
             cluster,
             runtime,
             models,
-            started: Instant::now(),
+            started,
             changes: Arc::new(Semaphore::new(1)),
             trusted: ArcSwap::from_pointee(trusted),
             measured: Measured::default(),
             health: Health::new(),
             callers,
             gate: Gate::new(capacity::cores()),
+            quotas,
             audit: AuditLog::default(),
             decisions: Decisions::default(),
             deployed: Notify::new(),

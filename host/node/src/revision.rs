@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::estimates::Expected;
 use crate::gate::{Admitted, Gate};
 use crate::metrics::FunctionMetrics;
+use crate::quotas::QuotaPlace;
 
 /// One revision with everything that a call needs. Lives until it has been replaced and its last call has ended.
 pub(crate) struct Revision {
@@ -20,6 +21,8 @@ pub(crate) struct Revision {
     pub(crate) manifest: Manifest,
     pub(crate) function: Function,
     pub(crate) metrics: Arc<FunctionMetrics>,
+    /// What its namespace may take.
+    pub(crate) quota: Arc<QuotaPlace>,
     running: Arc<Semaphore>,
     waiting: AtomicU64,
 }
@@ -43,9 +46,10 @@ impl Revision {
         manifest: Manifest,
         function: Function,
         metrics: Arc<FunctionMetrics>,
+        quota: Arc<QuotaPlace>,
     ) -> Self {
         let running = Arc::new(Semaphore::new(manifest.limits.concurrency as usize));
-        Self { id, number, bundle, manifest, function, metrics, running, waiting: AtomicU64::new(0) }
+        Self { id, number, bundle, manifest, function, metrics, quota, running, waiting: AtomicU64::new(0) }
     }
 
     /// Lets a call run of which this is expected, at once or after waiting its turn: what takes little

@@ -25,6 +25,9 @@
 //! | `GET /api/v1/keys` | | [`TrustedKey`] list |
 //! | `POST /api/v1/keys` | [`TrustKey`] | [`TrustedKey`] |
 //! | `POST /api/v1/keys/{id}/revoke` | | [`TrustedKey`] |
+//! | `GET /api/v1/quotas` | | [`crate::NamespaceQuota`] list |
+//! | `PUT /api/v1/quotas/{namespace}` | [`crate::Quota`] | [`crate::NamespaceQuota`] |
+//! | `DELETE /api/v1/quotas/{namespace}` | | 204 |
 //! | `GET /api/v1/costs?days=` | | [`CostReport`] |
 //! | `GET /api/v1/audit?last=` | | [`AuditRecord`] list, oldest first |
 //! | `POST /api/v1/gc` | | [`GcSummary`] |

@@ -13,6 +13,7 @@
 //! | `http_grant` | origins that a function may send requests to, and which addresses are public |
 //! | `limits`, `outcome`, `problem` | what a call may use, how it ends, what its caller hears |
 //! | `audit` | what is remembered of refusals |
+//! | `quota` | what a namespace may take of a node |
 //! | `bill`, `money` | what a call took and what that costs |
 //! | [`api`] | the JSON of the control API |
 

@@ -76,6 +76,8 @@ problems! {
     Overloaded, "overloaded", 503, "No node would answer in time";
     /// The node has as many sandboxes as it can have.
     NodeBusy, "node-busy", 503, "The node is busy";
+    /// The function's namespace has taken what it may of the node.
+    QuotaExceeded, "quota-exceeded", 429, "The namespace's quota is used up";
     /// The control API wants a bearer token.
     Unauthorized, "unauthorized", 401, "Unauthorized";
     /// No such function, revision or blob.

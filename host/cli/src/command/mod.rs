@@ -17,6 +17,7 @@ pub(crate) mod ls;
 pub(crate) mod models;
 pub(crate) mod nodes;
 pub(crate) mod placement;
+pub(crate) mod quota;
 pub(crate) mod rm;
 pub(crate) mod rollback;
 pub(crate) mod up;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Caller(args) => args.run(global),
         Command::Key(args) => args.run(global).await,
         Command::Ca(args) => args.run(global),
+        Command::Quota(args) => args.run(global).await,
         Command::Gc(args) => args.run(global).await,
         Command::CheckModel(_) => anyhow::bail!("`main` runs it, without the async runtime"),
     }

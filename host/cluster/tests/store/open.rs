@@ -56,7 +56,7 @@ fn a_newer_database_is_refused_by_number() {
     database.pragma_update(None, "user_version", 9).unwrap();
     drop(database);
     let refused = Store::open(fixture.folder.path()).err().expect("version 9 is refused").to_string();
-    assert!(refused.contains("has database version 9, and this spillway reads 6"), "{refused}");
+    assert!(refused.contains("has database version 9, and this spillway reads 7"), "{refused}");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_database_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     drop(fixture.store);
     // What later versions added is taken away again.
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
-    let added = "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; DROP TABLE costs; DROP TABLE audit; PRAGMA user_version = 1";
+    let added = "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; DROP TABLE costs; DROP TABLE audit; DROP TABLE quotas; PRAGMA user_version = 1";
     database.execute_batch(added).unwrap();
     drop(database);
     let store = Store::open(fixture.folder.path()).unwrap();
@@ -83,7 +83,7 @@ fn a_model_added_by_the_second_version_stays_and_is_not_described_yet() {
     let database = rusqlite::Connection::open(fixture.folder.path().join("store.sqlite")).unwrap();
     database
         .execute_batch(&format!(
-            "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; DROP TABLE costs; DROP TABLE audit; {}; PRAGMA user_version = 2",
+            "DROP TABLE models; DROP TABLE control; DROP TABLE trusted_keys; DROP TABLE costs; DROP TABLE audit; DROP TABLE quotas; {}; PRAGMA user_version = 2",
             include_str!("../../src/schema/v2.sql")
         ))
         .unwrap();

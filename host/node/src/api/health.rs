@@ -76,6 +76,8 @@ pub(super) async fn collect(State(node): Shared) -> Result<Json<GcSummary>, Refu
 
 pub(super) async fn metrics(State(node): Shared) -> Result<impl IntoResponse, Refused> {
     let capacity = node.capacity(node.cluster.as_deref());
+    // Before the functions are locked: it looks at them, too.
+    node.metrics().set_quotas(&node.quota_readings());
     let functions = node.functions.read().unwrap_or_else(PoisonError::into_inner);
     let readings = functions.iter().filter_map(|(id, deployed)| {
         let revision = deployed.active.as_ref().ok()?;

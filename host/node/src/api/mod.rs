@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod logs;
 mod models;
+mod quotas;
 
 use std::sync::Arc;
 
@@ -70,6 +71,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/models/{digest}/unload", post(models::unload))
         .route("/keys", get(keys::list).post(keys::trust))
         .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/quotas", get(quotas::list))
+        .route("/quotas/{namespace}", put(quotas::set).delete(quotas::remove))
         .route("/costs", get(books::costs))
         .route("/audit", get(books::audit))
         .route("/gc", post(health::collect))

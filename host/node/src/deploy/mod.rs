@@ -114,7 +114,8 @@ impl Node {
     ) {
         log.set_revision(committed.number);
         let metrics = self.metrics().function(id);
-        let revision = Revision::new(id.clone(), committed.number, bundle, manifest, prepared.function, metrics);
+        let quota = self.quotas.of(&id.namespace);
+        let revision = Revision::new(id.clone(), committed.number, bundle, manifest, prepared.function, metrics, quota);
         self.put(id, Ok(Arc::new(revision)));
     }
 
@@ -206,7 +207,8 @@ impl Node {
         log.set_revision(record.number);
         let prepared = self.prepare(id, manifest.clone(), (bundle, component), models, log).await?;
         let metrics = self.metrics().function(id);
-        Ok(Arc::new(Revision::new(id.clone(), record.number, bundle, manifest, prepared.function, metrics)))
+        let quota = self.quotas.of(&id.namespace);
+        Ok(Arc::new(Revision::new(id.clone(), record.number, bundle, manifest, prepared.function, metrics, quota)))
     }
 
     /// Takes a function away, with its revisions and log. Calls in flight finish.

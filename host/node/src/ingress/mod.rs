@@ -19,5 +19,5 @@ mod wishes;
 pub(crate) use accept::Listener;
 pub(crate) use callers::Callers;
 pub(crate) use follow::follow;
-pub(crate) use respond::problem_response;
+pub(crate) use respond::{problem_response, whole_seconds};
 pub(crate) use wishes::residency;

@@ -12,6 +12,7 @@ use super::body::{BodyEnd, Passage, Reported};
 use crate::gate::Admitted;
 use crate::logs::{Logs, now};
 use crate::metrics::FunctionMetrics;
+use crate::quotas::Counted;
 
 /// Records an invocation once: at its end, or as cancelled if it is dropped before.
 pub(super) struct Record {
@@ -36,6 +37,8 @@ pub(super) struct Record {
     pub(super) queued: Duration,
     pub(super) status: u16,
     pub(super) admitted: Option<Admitted>,
+    /// Its part of its namespace's quota.
+    pub(super) counted: Option<Counted>,
     ended: bool,
 }
 
@@ -50,7 +53,7 @@ impl Record {
         what: String,
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
-        let (admitted, ended) = (None, false);
+        let (admitted, counted, ended) = (None, None, false);
         let (passage, answered_bytes, for_peer) = (None, 0, false);
         Self {
             function,
@@ -68,6 +71,7 @@ impl Record {
             queued,
             status,
             admitted,
+            counted,
             ended,
         }
     }
@@ -151,6 +155,9 @@ impl Record {
             },
         );
         self.admitted.take();
+        if let Some(mut counted) = self.counted.take() {
+            counted.kernel = timing.infer;
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
 }
 
 /// For `Retry-After`: rounded up, so that nobody comes too early, and a minute at most, since nobody foresees more.
-pub(super) fn whole_seconds(wait: Duration) -> NonZeroU32 {
+pub(crate) fn whole_seconds(wait: Duration) -> NonZeroU32 {
     NonZeroU32::new(wait.as_secs_f64().ceil().min(60.0) as u32).unwrap_or(NonZeroU32::MIN)
 }
 

@@ -206,7 +206,7 @@ impl Node {
                 record.end(outcome, problem.status, cause);
                 let mut response = problem_response(&problem);
                 // Who has sent it may send it elsewhere.
-                if journey.is_some() && outcome == Outcome::Refused && problem.status == 503 {
+                if journey.is_some() && outcome == Outcome::Refused && matches!(problem.status, 429 | 503) {
                     response.headers_mut().insert(REFUSED, HeaderValue::from_static("busy"));
                 }
                 response
@@ -235,6 +235,10 @@ impl Node {
         if http_body::Body::size_hint(request.body()).lower() > limit {
             return Err(troubled(Trouble::TooLong));
         }
+        record.counted = self.count(revision, expected).map_err(|problem| {
+            let cause = problem.detail.clone();
+            Box::new((*problem, Outcome::Refused, cause))
+        })?;
         let admitted = revision.admit(&self.gate, priority, invocation.deadline, expected).await;
         record.queued = record.arrived.elapsed();
         record.admitted = Some(admitted.map_err(|refusal| match refusal {

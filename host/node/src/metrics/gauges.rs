@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_inference::{ModelStatus, ThreadLoad};
 use spillway_placement::Capacity;
-use spillway_types::FunctionId;
+use spillway_types::{FunctionId, Namespace};
 
 use super::{FunctionLabels, labels};
 
@@ -28,6 +28,11 @@ struct ModelLabels {
     engine: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabels {
+    namespace: String,
+}
+
 /// Gauges that have no state but what the last scrape read.
 #[derive(Default)]
 pub(super) struct Gauges {
@@ -35,6 +40,8 @@ pub(super) struct Gauges {
     sandbox_memory: Family<FunctionLabels, Gauge>,
     tensor_memory: Family<FunctionLabels, Gauge>,
     queue: Family<FunctionLabels, Gauge>,
+    quota_running: Family<NamespaceLabels, Gauge>,
+    quota_memory: Family<NamespaceLabels, Gauge>,
     loaded: Family<FunctionLabels, Gauge>,
     model_memory: Family<ModelLabels, Gauge>,
     kernel_queue: Gauge,
@@ -58,6 +65,13 @@ pub(crate) struct FunctionReading<'a> {
     pub(crate) is_loaded: bool,
 }
 
+/// What a scrape reads of a namespace's quota.
+pub(crate) struct QuotaReading {
+    pub(crate) namespace: Namespace,
+    pub(crate) running: u32,
+    pub(crate) memory_bytes: u64,
+}
+
 impl Gauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("sandboxes", "Sandboxes alive", self.sandboxes.clone());
@@ -74,6 +88,17 @@ impl Gauges {
             self.tensor_memory.clone(),
         );
         registry.register("code_loaded", "Whether the function's code is in memory", self.loaded.clone());
+        registry.register(
+            "quota_running",
+            "Calls that count for the quota of their namespace",
+            self.quota_running.clone(),
+        );
+        registry.register_with_unit(
+            "quota_memory",
+            "Linear memory and host tensors of namespaces that have a quota",
+            Unit::Bytes,
+            self.quota_memory.clone(),
+        );
         registry.register("queue_length", "Invocations that wait", self.queue.clone());
         registry.register_with_unit("model_memory", "Loaded models, estimated", Unit::Bytes, self.model_memory.clone());
         registry.register(
@@ -115,6 +140,17 @@ impl Gauges {
             Unit::Bytes,
             self.resident.clone(),
         );
+    }
+
+    /// Reads the quotas anew.
+    pub(super) fn set_quotas(&self, readings: &[QuotaReading]) {
+        self.quota_running.clear();
+        self.quota_memory.clear();
+        for reading in readings {
+            let labels = NamespaceLabels { namespace: reading.namespace.to_string() };
+            self.quota_running.get_or_create(&labels).set(i64::from(reading.running));
+            self.quota_memory.get_or_create(&labels).set(signed(reading.memory_bytes));
+        }
     }
 
     /// Reads everything anew.

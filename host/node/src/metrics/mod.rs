@@ -13,11 +13,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
 use spillway_inference::{ModelCounts, ThreadLoad, UnloadReason};
 use spillway_placement::{Capacity, Tariff};
-use spillway_types::{Bill, FunctionId, NodeName};
+use spillway_types::{Bill, FunctionId, Namespace, NodeName};
 
 pub(crate) use function::FunctionMetrics;
 use function::{FunctionFamilies, FunctionLabels, labels};
-pub(crate) use gauges::FunctionReading;
+pub(crate) use gauges::{FunctionReading, QuotaReading};
 use gauges::Gauges;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,6 +25,12 @@ struct SentLabels {
     namespace: String,
     function: String,
     node: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaLabels {
+    namespace: String,
+    quota: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +48,8 @@ pub(crate) struct Metrics {
     pub(crate) unrouted: Counter,
     /// Calls that another node answered.
     sent: Family<SentLabels, Counter>,
+    /// Calls refused by a namespace's quota.
+    quota_refusals: Family<QuotaLabels, Counter>,
     /// Log records lost because the disk did not keep up.
     pub(crate) log_records_lost: Counter,
     started: Instant,
@@ -52,6 +60,8 @@ impl Metrics {
     pub(crate) fn new(tariff: Tariff) -> Self {
         let mut registry = Registry::with_prefix("spillway");
         let (sent, unrouted, log_records_lost) = (Family::default(), Counter::default(), Counter::default());
+        let quota_refusals = Family::<QuotaLabels, Counter>::default();
+        registry.register("quota_refusals", "Calls refused by the quota of their namespace", quota_refusals.clone());
         let families = FunctionFamilies::registered(&mut registry);
         registry.register("sent_requests", "Calls that another node answered", sent.clone());
         registry.register("unrouted_requests", "Requests that no route takes", unrouted.clone());
@@ -59,7 +69,7 @@ impl Metrics {
         let gauges = Gauges::default();
         gauges.register(&mut registry);
         let (functions, started) = (Mutex::default(), Instant::now());
-        Self { registry, families, gauges, functions, unrouted, sent, log_records_lost, started, tariff }
+        Self { registry, families, gauges, functions, unrouted, sent, quota_refusals, log_records_lost, started, tariff }
     }
 
     /// A function's counters; the same ones for all its revisions.
@@ -90,6 +100,25 @@ impl Metrics {
     pub(crate) fn sent(&self, id: &FunctionId, node: &NodeName) {
         let FunctionLabels { namespace, function } = labels(id);
         self.sent.get_or_create_owned(&SentLabels { namespace, function, node: node.to_string() }).inc();
+    }
+
+    /// Counts a call that a quota refused.
+    pub(crate) fn quota_refused(&self, namespace: &Namespace, quota: &'static str) {
+        self.quota_refusals.get_or_create_owned(&QuotaLabels { namespace: namespace.to_string(), quota }).inc();
+    }
+
+    /// Calls of a namespace that its quota refused.
+    pub(crate) fn quota_refusals(&self, namespace: &Namespace) -> u64 {
+        let count = |quota| {
+            let labels = QuotaLabels { namespace: namespace.to_string(), quota };
+            self.quota_refusals.get(&labels).map_or(0, |counter| counter.get())
+        };
+        ["calls-per-second", "concurrent", "memory", "kernel-time"].into_iter().map(count).sum()
+    }
+
+    /// Notes what the next scrape says of quotas.
+    pub(crate) fn set_quotas(&self, readings: &[QuotaReading]) {
+        self.gauges.set_quotas(readings);
     }
 
     /// Takes the calls that are in no book yet, and what they took.
