@@ -104,8 +104,8 @@ async fn kernel_time_that_was_taken_too_much_is_waited_for() {
     let node = Node::start().await;
     node.deploy("mlp").await;
     cli(&node, &["quota", "set", "default", "--kernel-time", "0.0001%"]).await;
-    let row = "[0.1, 0.2, 0.3, 0.4]";
-    let call = || Node::send(node.request(Method::POST, "/mlp").body(row));
+    // 64 numbers of four bytes.
+    let call = || Node::send(node.request(Method::POST, "/mlp").body(vec![0; 256]));
     let first = call().await;
     assert_eq!(first.status, 200, "{first:?}");
     // A microsecond in a second is allowed, and some tens were taken.
@@ -145,7 +145,8 @@ async fn quotas_outlast_a_restart_and_what_is_none_is_refused() {
     assert!(listed.contains("\"memory_bytes\": 1073741824") && listed.contains("0.01"), "{listed}");
     assert_eq!(node.call("/misbehave/greet").await.status, 200);
     node.call("/misbehave/greet").await.problem(ProblemType::QuotaExceeded, &[]);
-    for (body, says) in [(r#"{"concurrent": 0}"#, "concurrent is 0"), ("{}", "limits nothing"), (r#"{"cals": 1}"#, "cals")]
+    for (body, says) in
+        [(r#"{"concurrent": 0}"#, "concurrent is 0"), ("{}", "limits nothing"), (r#"{"cals": 1}"#, "cals")]
     {
         let request = node.api(Method::PUT, "/quotas/shop").header("content-type", "application/json").body(body);
         Node::send(request).await.problem(ProblemType::BadRequest, &[says]);

@@ -17,8 +17,8 @@ use spillway_types::{Bill, FunctionId, Namespace, NodeName};
 
 pub(crate) use function::FunctionMetrics;
 use function::{FunctionFamilies, FunctionLabels, labels};
-pub(crate) use gauges::{FunctionReading, QuotaReading};
 use gauges::Gauges;
+pub(crate) use gauges::{FunctionReading, QuotaReading};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SentLabels {
@@ -69,7 +69,18 @@ impl Metrics {
         let gauges = Gauges::default();
         gauges.register(&mut registry);
         let (functions, started) = (Mutex::default(), Instant::now());
-        Self { registry, families, gauges, functions, unrouted, sent, quota_refusals, log_records_lost, started, tariff }
+        Self {
+            registry,
+            families,
+            gauges,
+            functions,
+            unrouted,
+            sent,
+            quota_refusals,
+            log_records_lost,
+            started,
+            tariff,
+        }
     }
 
     /// A function's counters; the same ones for all its revisions.
