@@ -89,7 +89,7 @@ async fn a_refusal_in_a_shared_sandbox_is_told_of_the_call_that_asked() {
         answer = waiting => panic!("it never answers: {answer:?}"),
     };
     let invocation = refused.header("spillway-invocation").expect("each answer names its call").to_owned();
-    let sandboxes = node.metrics().await.sum("spillway_cold_starts_total", &[("function", "misbehave")]);
+    let sandboxes = node.metrics().await.sum("spillway_sandboxes", &[("function", "misbehave")]);
     assert_eq!(sandboxes, Some(1.0), "both are in one");
     let log = node.logs("misbehave").await;
     let told = log.iter().find(|record| record["message"].to_string().contains("https://other.example is not granted"));
@@ -203,7 +203,15 @@ async fn the_deadline_of_the_call_ends_what_it_waits_for() {
     let mut given_up = 0;
     for guest in GUESTS {
         for path in ["/never", "/half"] {
-            fetch(&node, guest, &upstream.url(path), &[]).await.problem(ProblemType::Deadline, &["deadline"]);
+            let answer = fetch(&node, guest, &upstream.url(path), &[]).await;
+            // At the deadline the guest hears of it as well, and may be faster than the node.
+            if answer.status == 200 {
+                let said = answer.text();
+                let named = ["ConnectionReadTimeout", "connection read timeout", "broke off"];
+                assert!(named.iter().any(|part| said.contains(part)), "{said}");
+            } else {
+                answer.problem(ProblemType::Deadline, &["deadline"]);
+            }
             given_up += 1;
             upstream.was_given_up(given_up).await;
         }
