@@ -16,7 +16,19 @@ impl InvocationId {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// Its digits.
+    pub fn hex(&self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
+    }
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 impl FromStr for InvocationId {
     type Err = ParseIntError;
@@ -28,7 +40,7 @@ impl FromStr for InvocationId {
 
 impl fmt::Display for InvocationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.pad(std::str::from_utf8(&self.hex()).expect("digits are ASCII"))
     }
 }
 
@@ -153,4 +165,18 @@ impl Invocation {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_32_digits_and_is_read_from_them() {
+        for (id, text) in
+            [(0, "0".repeat(32)), (0xabc << 64, format!("{:032x}", 0xabc_u128 << 64)), (u128::MAX, "f".repeat(32))]
+        {
+            assert_eq!((InvocationId(id).to_string(), text.parse()), (text.clone(), Ok(InvocationId(id))));
+        }
+    }
 }

@@ -1,29 +1,26 @@
 //! The record of an invocation: one, whatever becomes of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::BodyExt;
 use spillway_runtime::{Body, Invocation};
-use spillway_types::api::LogRecord;
-use spillway_types::{Bill, FunctionId, Outcome};
+use spillway_types::{Bill, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
 use crate::gate::Admitted;
-use crate::logs::{Logs, now};
+use crate::logs::{Ended, Logs, What};
 use crate::metrics::FunctionMetrics;
 use crate::quotas::Counted;
 
 /// Records an invocation once: at its end, or as cancelled if it is dropped before.
 pub(super) struct Record {
-    function: FunctionId,
     revision: u64,
     metrics: Arc<FunctionMetrics>,
     logs: Logs,
     invocation: Arc<Invocation>,
     pub(super) arrived: Instant,
-    /// Method and path.
-    pub(super) what: String,
+    pub(super) what: What,
     /// Announced length of the body; calls of unlike size take unlike time.
     pub(super) body_bytes: u64,
     /// What became of the body.
@@ -44,19 +41,17 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(
-        function: FunctionId,
         revision: u64,
         metrics: Arc<FunctionMetrics>,
         logs: Logs,
         invocation: Arc<Invocation>,
         arrived: Instant,
-        what: String,
+        what: What,
     ) -> Self {
         let (body_bytes, here, queued, status) = (0, true, Duration::ZERO, 0);
         let (admitted, counted, ended) = (None, None, false);
         let (passage, answered_bytes, for_peer) = (None, 0, false);
         Self {
-            function,
             revision,
             metrics,
             logs,
@@ -126,34 +121,22 @@ impl Record {
             let run = took.saturating_sub(self.queued);
             self.metrics.estimates.note(self.body_bytes, run, timing.work(), timing.memory_byte_seconds);
         }
-        let level = match outcome {
-            Outcome::Answered => "info",
-            Outcome::Cancelled | Outcome::Refused => "warn",
-            _ => "error",
+        let ended = Ended {
+            time: SystemTime::now(),
+            revision: self.revision,
+            invocation: self.invocation.id,
+            outcome,
+            status,
+            took,
+            bill,
+            what: std::mem::take(&mut self.what),
+            cause,
         };
-        if level == "error" {
-            let function = &self.function;
-            tracing::warn!(%function, invocation = %self.invocation.id, outcome = outcome.as_str(), cause, "call failed");
+        if ended.is_error() {
+            let (function, outcome, cause) = (&self.metrics.id, outcome.as_str(), &ended.cause);
+            tracing::warn!(%function, invocation = %self.invocation.id, outcome, cause, "call failed");
         }
-        self.logs.record(
-            &self.function,
-            LogRecord {
-                time: now(),
-                level: level.to_owned(),
-                function: self.function.to_string(),
-                revision: self.revision,
-                invocation: Some(self.invocation.id.to_string()),
-                outcome: Some(outcome),
-                status: (status != 0).then_some(status),
-                seconds: Some(took.as_secs_f64()),
-                bill: Some(bill),
-                message: if cause.is_empty() {
-                    std::mem::take(&mut self.what)
-                } else {
-                    format!("{}: {cause}", self.what)
-                },
-            },
-        );
+        self.logs.ended(&self.metrics.id, ended);
         self.admitted.take();
         if let Some(mut counted) = self.counted.take() {
             counted.kernel = timing.infer;

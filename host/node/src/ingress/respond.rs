@@ -63,7 +63,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Names the invocation.
 pub(super) fn add_invocation(headers: &mut HeaderMap, id: &InvocationId) {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    if let Ok(value) = HeaderValue::from_bytes(&id.hex()) {
         headers.insert(INVOCATION, value);
     }
 }

@@ -14,6 +14,7 @@ use super::record::Record;
 use super::respond::{add_bill, add_invocation, problem_response, strip_hop_by_hop};
 use super::wishes::{BILL, Wishes};
 use crate::cluster::{Cluster, Elsewhere};
+use crate::logs::What;
 use crate::node::Node;
 use crate::peers::Peer;
 
@@ -74,15 +75,15 @@ impl Node {
         arrived: Instant,
     ) -> Result<Response<Body>, Box<NotSent>> {
         let is_head = request.method() == http::Method::HEAD;
-        let what = format!("{} {}", request.method(), request.uri().path());
+        let what = What::of(&request);
         let metrics = self.metrics().function(errand.id);
-        let (id, logs) = (errand.id.clone(), self.logs().clone());
-        let mut record = Record::new(id, errand.revision, metrics, logs, invocation.clone(), arrived, what);
+        let logs = self.logs().clone();
+        let mut record = Record::new(errand.revision, metrics, logs, invocation.clone(), arrived, what);
         let mut response = match errand.send(cluster, peers, left_out, request, &mut record.passage).await {
             Ok((response, node)) => {
                 self.metrics().sent(errand.id, &node);
                 record.here = false;
-                record.what = format!("{} (on {node})", record.what);
+                record.what.on = Some(node);
                 record.status = response.status().as_u16();
                 let announced =
                     response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -21,6 +21,7 @@ use super::respond::{add_bill, add_invocation, add_server_timing, problem_respon
 use super::wishes::{BILL, Wishes};
 use super::{callers, head};
 use crate::estimates::Expected;
+use crate::logs::What;
 use crate::node::{Node, Routed, Target};
 use crate::peers::wire::{INVOCATION, Journey, NODE, REFUSED, WORK};
 use crate::revision::{Refusal, Revision};
@@ -162,10 +163,9 @@ impl Node {
             (Choice::Refuse(problem), _) => refused = Some(problem),
             _ => {}
         }
-        let what = format!("{} {}", request.method(), request.uri().path());
-        let metrics = revision.metrics.clone();
-        let (id, number) = (revision.id.clone(), revision.number);
-        let mut record = Record::new(id, number, metrics, self.logs().clone(), invocation.clone(), arrived, what);
+        let what = What::of(&request);
+        let (metrics, logs) = (revision.metrics.clone(), self.logs().clone());
+        let mut record = Record::new(revision.number, metrics, logs, invocation.clone(), arrived, what);
         record.body_bytes = body_bytes;
         record.for_peer = journey.is_some();
         let answer = match refused {
@@ -325,11 +325,21 @@ fn guest_parts(mut parts: Parts, invocation: &Invocation) -> Result<Parts, Strin
     strip_hop_by_hop(&mut parts.headers);
     Wishes::strip(&mut parts.headers);
     if !parts.headers.contains_key(TRACEPARENT)
-        && let Ok(value) = HeaderValue::from_str(&format!("00-{}-{:.16}-00", invocation.id, invocation.id.to_string()))
+        && let Ok(value) = HeaderValue::from_bytes(&traceparent(&invocation.id))
     {
         parts.headers.insert(TRACEPARENT, value);
     }
     Ok(parts)
+}
+
+/// A trace that begins with this call (W3C Trace Context, section 3.2): its trace is named as the call is, and so is its span,
+/// in half as many digits.
+fn traceparent(id: &InvocationId) -> [u8; 55] {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    let digits = id.hex();
+    text[3..35].copy_from_slice(&digits);
+    text[36..52].copy_from_slice(&digits[..16]);
+    text
 }
 
 fn problem_type(fault: &Fault) -> ProblemType {

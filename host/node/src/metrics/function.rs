@@ -1,7 +1,7 @@
 //! What is counted of each function.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -74,6 +74,8 @@ pub(super) struct FunctionFamilies {
 
 /// A function's counters, looked up once when its revision is made ready.
 pub(crate) struct FunctionMetrics {
+    /// Whose they are.
+    pub(crate) id: Arc<FunctionId>,
     outcomes: [Counter; OUTCOMES.len()],
     seconds: Histogram,
     queued_seconds: Histogram,
@@ -162,6 +164,7 @@ impl FunctionFamilies {
             self.outbound.get_or_create_owned(&labels)
         };
         FunctionMetrics {
+            id: Arc::new(id.clone()),
             outcomes: OUTCOMES.map(outcome),
             seconds: self.seconds.get_or_create_owned(&labels),
             queued_seconds: self.queued_seconds.get_or_create_owned(&labels),

@@ -3,6 +3,8 @@
 //! Writers never wait: records go through a bounded channel to one thread that owns the files. If the disk does not keep
 //! up, records are dropped and counted.
 
+mod ended;
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,10 +16,13 @@ use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
+use serde::Serialize;
 use spillway_runtime::{GuestRecord, LogSink};
 use spillway_types::FunctionId;
 use spillway_types::api::LogRecord;
 use tokio::sync::broadcast;
+
+pub(crate) use ended::{Ended, What};
 
 /// Records under way to the writer.
 const CHANNEL: usize = 16 * 1024;
@@ -32,7 +37,9 @@ const REST: Duration = Duration::from_millis(200);
 
 /// All logs of a node; cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Logs {
+pub(crate) struct Logs(Arc<Shared>);
+
+struct Shared {
     folder: PathBuf,
     records: SyncSender<Entry>,
     /// To be woken before its time by who waits for it.
@@ -42,7 +49,8 @@ pub(crate) struct Logs {
 }
 
 enum Entry {
-    Record(FunctionId, Arc<LogRecord>),
+    Record(Arc<FunctionId>, Arc<LogRecord>),
+    Ended(Arc<FunctionId>, Box<Ended>),
     Flush(SyncSender<()>),
     Forget(FunctionId),
 }
@@ -50,7 +58,7 @@ enum Entry {
 /// The log of one revision.
 pub(crate) struct RevisionLog {
     logs: Logs,
-    function: FunctionId,
+    function: Arc<FunctionId>,
     revision: std::sync::atomic::AtomicU64,
 }
 
@@ -63,30 +71,41 @@ impl Logs {
         let writer = Writer { folder: folder.to_owned(), files: HashMap::new(), line: Vec::new() };
         let writer = thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
         let writer = writer.thread().clone();
-        Ok(Self { folder: folder.to_owned(), records, writer, live: broadcast::Sender::new(FOLLOW), lost })
+        let (folder, live) = (folder.to_owned(), broadcast::Sender::new(FOLLOW));
+        Ok(Self(Arc::new(Shared { folder, records, writer, live, lost })))
     }
 
     /// Takes a record without waiting.
-    pub(crate) fn record(&self, function: &FunctionId, record: LogRecord) {
+    fn record(&self, function: &Arc<FunctionId>, record: LogRecord) {
         let record = Arc::new(record);
-        if self.live.receiver_count() > 0 {
-            let _ = self.live.send(record.clone());
+        if self.0.live.receiver_count() > 0 {
+            let _ = self.0.live.send(record.clone());
         }
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.records.try_send(Entry::Record(function.clone(), record))
-        {
-            self.lost.inc();
+        self.send(Entry::Record(function.clone(), record));
+    }
+
+    /// Takes the record of a call without waiting, and without putting it into words unless somebody follows.
+    pub(crate) fn ended(&self, function: &Arc<FunctionId>, ended: Ended) {
+        if self.0.live.receiver_count() > 0 {
+            let _ = self.0.live.send(Arc::new(ended.record(function)));
+        }
+        self.send(Entry::Ended(function.clone(), Box::new(ended)));
+    }
+
+    fn send(&self, entry: Entry) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.0.records.try_send(entry) {
+            self.0.lost.inc();
         }
     }
 
     /// A sink for one revision's guests. Its number is set once it is known.
     pub(crate) fn of(&self, function: &FunctionId) -> Arc<RevisionLog> {
-        Arc::new(RevisionLog { logs: self.clone(), function: function.clone(), revision: 0.into() })
+        Arc::new(RevisionLog { logs: self.clone(), function: Arc::new(function.clone()), revision: 0.into() })
     }
 
     /// Records as they come, of all functions.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<LogRecord>> {
-        self.live.subscribe()
+        self.0.live.subscribe()
     }
 
     /// The last `count` records of a function as NDJSON lines, oldest first. Blocks on the disk.
@@ -94,7 +113,7 @@ impl Logs {
         self.flush();
         let mut lines = std::collections::VecDeque::new();
         for generation in [Generation::Old, Generation::Current] {
-            let file = match File::open(path(&self.folder, function, generation)) {
+            let file = match File::open(path(&self.0.folder, function, generation)) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -111,14 +130,14 @@ impl Logs {
 
     /// Drops a function's log.
     pub(crate) fn forget(&self, function: &FunctionId) {
-        let _ = self.records.send(Entry::Forget(function.clone()));
+        let _ = self.0.records.send(Entry::Forget(function.clone()));
     }
 
     /// Waits until everything recorded so far is in the files. Blocks.
     pub(crate) fn flush(&self) {
         let (done, flushed) = sync_channel(1);
-        if self.records.send(Entry::Flush(done)).is_ok() {
-            self.writer.unpark();
+        if self.0.records.send(Entry::Flush(done)).is_ok() {
+            self.0.writer.unpark();
             let _ = flushed.recv_timeout(Duration::from_secs(5));
         }
     }
@@ -127,7 +146,7 @@ impl Logs {
     pub(crate) fn collect(&self, budget_bytes: u64) -> io::Result<u64> {
         let mut old = Vec::new();
         let mut kept = 0;
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.0.folder)? {
             let path = entry?.path();
             let bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
             kept += bytes;
@@ -225,12 +244,8 @@ impl Writer {
 
     fn take(&mut self, entry: Entry) {
         match entry {
-            Entry::Record(function, record) => {
-                if let Err(error) = self.write(&function, &record) {
-                    tracing::warn!(%function, %error, "log record could not be written");
-                    self.files.remove(&function);
-                }
-            }
+            Entry::Record(function, record) => self.write(&function, &*record),
+            Entry::Ended(function, ended) => self.write(&function, &ended.line(&function)),
             Entry::Flush(done) => {
                 self.flush();
                 let _ = done.try_send(());
@@ -250,7 +265,14 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, function: &FunctionId, record: &LogRecord) -> io::Result<()> {
+    fn write(&mut self, function: &FunctionId, record: &impl Serialize) {
+        if let Err(error) = self.try_write(function, record) {
+            tracing::warn!(%function, %error, "log record could not be written");
+            self.files.remove(function);
+        }
+    }
+
+    fn try_write(&mut self, function: &FunctionId, record: &impl Serialize) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, record)?;
         self.line.push(b'\n');
@@ -301,7 +323,7 @@ mod tests {
     fn the_tail_is_the_last_records_across_files_and_forgetting_removes_them() {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(folder.path(), Counter::default()).unwrap();
-        let id: FunctionId = "a".parse().unwrap();
+        let id: Arc<FunctionId> = Arc::new("a".parse().unwrap());
         let long = "x".repeat(FILE_BYTES as usize / 8);
         for index in 0..12 {
             logs.record(&id, record(&format!("{index} {long}")));
@@ -322,7 +344,7 @@ mod tests {
     fn what_comes_while_the_writer_rests_is_in_the_file_unasked() {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(folder.path(), Counter::default()).unwrap();
-        let id: FunctionId = "a".parse().unwrap();
+        let id: Arc<FunctionId> = Arc::new("a".parse().unwrap());
         logs.record(&id, record("before"));
         // After this the writer rests.
         logs.flush();
@@ -340,7 +362,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::open(folder.path(), Counter::default()).unwrap();
         let mut follower = logs.follow();
-        logs.record(&"a".parse().unwrap(), record("now"));
+        logs.record(&Arc::new("a".parse().unwrap()), record("now"));
         assert_eq!(follower.recv().await.unwrap().message, "now");
     }
 }
