@@ -76,8 +76,12 @@ impl Raw {
     }
 
     /// Says `request` and reads the text that comes back until the node closes.
+    ///
+    /// # Panics
+    /// If it does not close; what was asked is on stderr.
     pub async fn ask(node: &Node, request: impl AsRef<[u8]>) -> String {
         let mut connection = Self::connect(node).await;
+        eprintln!("asking {:?}", String::from_utf8_lossy(&request.as_ref()[..request.as_ref().len().min(200)]));
         connection.say(request).await;
         String::from_utf8_lossy(&connection.rest().await).into_owned()
     }
