@@ -14,6 +14,7 @@
 //! | `liars`, `strays` | peers that lie about themselves, and calls that none should have sent |
 //! | `journeys` | what travels with a call from node to node, and what comes back |
 //! | `overload` | more calls than a function may run |
+//! | `crowds` | ten thousand calls at once |
 //! | `quotas` | what the functions of a namespace may take together |
 //! | `faults`, `denials` | guests that misbehave, and what they may not do |
 //! | `outbound` | requests that functions send, and those that they may not |
@@ -47,6 +48,7 @@ mod canary;
 mod clusters;
 mod control;
 mod crash;
+mod crowds;
 mod denials;
 mod docs;
 mod fake_peer;

@@ -73,6 +73,31 @@ async fn a_full_queue_says_how_long_calls_take() {
 }
 
 #[tokio::test]
+async fn a_call_that_so_many_wait_before_that_it_would_be_late_is_refused_at_once_however_long_the_queue_may_be() {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| {
+        (manifest.limits.concurrency, manifest.limits.queue) = (1, 1000);
+        manifest.limits.deadline = SOON;
+    });
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
+    let slow = || node.request(Method::GET, "/misbehave/slow?ms=2000");
+    // Once, so that the node knows.
+    assert_eq!(Node::send(slow()).await.status, 200);
+    let calls = [(); 3].map(|()| tokio::spawn(slow().send()));
+    waiting(&node, 2.0).await;
+    let late = Node::send(slow().header("spillway-deadline-ms", "2500")).await;
+    late.problem(ProblemType::Overloaded, &["2 calls of default/misbehave wait", "try again later, in"]);
+    // It would begin in four to six seconds and take two, and has two and a half.
+    let again: u32 = late.header("retry-after").expect("it says when").parse().expect("in seconds");
+    assert!((3..=6).contains(&again), "{late:?}");
+    // Who has the time waits its turn.
+    assert_eq!(Node::send(slow()).await.status, 200);
+    for call in calls {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_call_whose_turn_does_not_come_before_its_deadline_is_504_and_leaves_the_queue() {
     let node = node().await;
     let running = tokio::spawn(node.request(Method::GET, "/misbehave/slow?ms=1500").send());

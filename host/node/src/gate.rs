@@ -21,7 +21,7 @@ const LIGHT: Duration = Duration::from_millis(2);
 /// So do those that wait for others most of their time, so many times as long as they work.
 const IDLE: u32 = 10;
 /// A call whose turn comes so late that this share of the time that it usually runs is not left has no hope.
-const HOPE: f64 = 0.8;
+pub(crate) const HOPE: f64 = 0.8;
 
 /// The queue of a node. Clones are one.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use spillway_types::{Digest, FunctionId, Manifest, Priority};
 use tokio::sync::Semaphore;
 
 use crate::estimates::Expected;
-use crate::gate::{Admitted, Gate};
+use crate::gate::{Admitted, Gate, HOPE};
 use crate::metrics::FunctionMetrics;
 use crate::quotas::QuotaPlace;
 
@@ -36,6 +36,8 @@ pub(crate) enum Refusal {
     Deadline,
     /// Its turn came too late to be of use, against what was expected.
     Overloaded,
+    /// So many wait before it that its turn would come too late to be of use, by so much.
+    Late(Duration),
 }
 
 impl Revision {
@@ -72,6 +74,13 @@ impl Revision {
         if !passes {
             return gate.enter(&self.running, priority, deadline, expected).await;
         }
+        // Who would come too late would only keep a place from others, and hear of it at its deadline.
+        let run = expected.run.map(|run| run.p50).unwrap_or_default();
+        let finish = turn_in(self.waiting(), run, self.manifest.limits.concurrency) + run.mul_f64(HOPE);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(late) = finish.checked_sub(left).filter(|late| !late.is_zero()) {
+            return Err(Refusal::Late(late));
+        }
         match tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await {
             Ok(permit) => Ok(gate.pass(permit.expect("the semaphore is never closed"))),
             Err(_) => Err(Refusal::Deadline),
@@ -96,6 +105,22 @@ impl Revision {
     }
 }
 
+/// When the last of so many calls that wait has its turn, where so many run at once, each for so long.
+fn turn_in(waiting: u64, run: Duration, places: u32) -> Duration {
+    // Those that run are half through, on average.
+    let rounds = (waiting as f64 - 0.5).max(0.0) / f64::from(places.max(1));
+    Duration::try_from_secs_f64(run.as_secs_f64() * rounds).unwrap_or(Duration::MAX)
+}
+
+/// When the next of all calls that run is expected to end. Zero where nobody knows yet how long they take.
+pub(crate) fn one_ends_in<'a>(revisions: impl Iterator<Item = &'a Arc<Revision>>) -> Duration {
+    let ends_per_second = revisions.filter_map(|revision| {
+        let run = revision.metrics.estimates.expect(0).run?.p50;
+        (!run.is_zero()).then(|| f64::from(revision.running()) / run.as_secs_f64())
+    });
+    Duration::try_from_secs_f64(1.0 / ends_per_second.sum::<f64>()).unwrap_or_default()
+}
+
 /// A place in the queue, given back when dropped.
 struct Place<'a>(&'a AtomicU64);
 
@@ -108,5 +133,19 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_comes_when_those_before_it_have_had_theirs() {
+        let run = Duration::from_secs(2);
+        for (waiting, places, ms) in [(0, 1, 0), (1, 1, 1000), (3, 1, 5000), (100, 50, 3980), (1, 0, 1000)] {
+            assert_eq!(turn_in(waiting, run, places), Duration::from_millis(ms), "{waiting} for {places}");
+        }
+        assert_eq!(turn_in(u64::MAX, Duration::MAX, 1), Duration::MAX);
     }
 }

@@ -13,13 +13,19 @@ use super::{blocking, millis};
 use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::peers::wire::{Order, PeerFunction};
-use crate::revision::Revision;
+use crate::revision::{Revision, one_ends_in};
 
 impl Node {
     /// The revision of a function that serves here.
     pub(crate) fn serving(&self, id: &FunctionId) -> Option<Arc<Revision>> {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
         functions.get(id)?.active.as_ref().ok().cloned()
+    }
+
+    /// When a sandbox is expected to be free on a node that can make no more: some call has to end.
+    pub(crate) fn sandbox_free_in(&self) -> Duration {
+        let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
+        one_ends_in(functions.values().filter_map(|deployed| deployed.active.as_ref().ok()))
     }
 
     /// Whether the function is deployed here, serving or not.

@@ -258,6 +258,16 @@ impl Node {
                 refused.0.retry_after_seconds = Some(whole_seconds(wait.mul_f64(correction)));
                 refused
             }
+            Refusal::Late(late) => {
+                let again = whole_seconds(late);
+                let (waiting, id) = (revision.waiting(), &revision.id);
+                let detail = format!(
+                    "{waiting} calls of {id} wait before this one, which would be finished after its deadline; try again later, in {again} s"
+                );
+                let mut refused = refuse(ProblemType::Overloaded, detail);
+                refused.0.retry_after_seconds = Some(again);
+                refused
+            }
             Refusal::Deadline => Box::new((
                 Problem::new(
                     ProblemType::Deadline,
@@ -279,7 +289,10 @@ impl Node {
             if matches!(fault, Fault::NoMemory(_)) {
                 self.health.memory_refused();
             }
-            let problem = Problem::new(problem_type(&fault), explain(&fault, revision));
+            let mut problem = Problem::new(problem_type(&fault), explain(&fault, revision));
+            if problem.is(ProblemType::NodeBusy) {
+                problem.retry_after_seconds = Some(whole_seconds(self.sandbox_free_in()));
+            }
             Box::new((problem, fault.outcome(), fault.to_string()))
         })
     }
