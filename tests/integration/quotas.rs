@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use spillway_tests::{Answer, Node, bundle, wait_until, with_manifest};
+use spillway_tests::{Answer, Node, bundle, bundle_file, wait_until, with_manifest};
 use spillway_types::ProblemType;
 
 use crate::{serving, variants};
@@ -69,7 +69,7 @@ async fn calls_at_once_are_counted_over_all_functions_and_given_back_when_they_e
         let request = node.api(Method::PUT, "/quotas/shop").header("content-type", "application/json");
         Node::send(request.body(quota))
     };
-    cli(&node, &["rm", "hello"]).await;
+    cli(&node, &["rm", "hello", "--yes"]).await;
     assert_eq!(node.post(other, "namespace=shop").await.status, 201);
     let slow = |ms: u32| tokio::spawn(node.request(Method::GET, &format!("/misbehave/slow?ms={ms}")).send());
     // Once, so that the node knows how long it takes.
@@ -102,7 +102,7 @@ async fn calls_at_once_are_counted_over_all_functions_and_given_back_when_they_e
 #[tokio::test]
 async fn kernel_time_that_was_taken_too_much_is_waited_for() {
     let node = Node::start().await;
-    node.deploy("mlp").await;
+    cli(&node, &["deploy", &bundle_file("mlp").display().to_string()]).await;
     cli(&node, &["quota", "set", "default", "--kernel-time", "0.0001%"]).await;
     // 64 numbers of four bytes.
     let call = || Node::send(node.request(Method::POST, "/mlp").body(vec![0; 256]));
