@@ -293,12 +293,23 @@ async fn bodies_stream_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_is_no_answer() {
+    let (node, upstream) = (open_node().await, Upstream::start().await);
+    deploy(&node, &private(&[upstream.origin()]), |_| {}).await;
+    for guest in GUESTS {
+        let said = fetch(&node, guest, &upstream.url("/large-head"), &[]).await.ok();
+        assert!(said.contains("HttpResponseHeaderSectionSize"), "{said}");
+        assert_eq!(outbound(&node, guest, "failed").await, Some(1.0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_of_a_function_are_bounded() {
     let (node, upstream) = (open_node().await, Upstream::start().await);
     deploy(&node, &private(&[upstream.origin()]), |manifest| manifest.limits.connections = 1).await;
     for (index, guest) in GUESTS.into_iter().enumerate() {
         let (never, hello) = (upstream.url("/never"), upstream.url("/hello"));
-        let patient = [("x-first-byte-ms", "20000")];
+        let patient = [("x-first-byte-ms", "5000")];
         let holding = fetch(&node, guest, &never, &patient);
         let refused = async {
             upstream.has_requests(index * 2 + 1).await;

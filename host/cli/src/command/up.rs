@@ -330,7 +330,8 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
             Failure::Usage(format!("SPILLWAY_LOG=`{text}` is not a log filter: {error}; write `info`"))
         })?,
-        _ => EnvFilter::new("info,async_nats=warn"),
+        // What a function's request to another server failed with is told to the function.
+        _ => EnvFilter::new("info,async_nats=warn,wasmtime_wasi_http=error"),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

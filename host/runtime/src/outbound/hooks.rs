@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::HOST;
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime::{AsContextMut as _, Result};
 use wasmtime_wasi::TrappableError;
@@ -32,9 +34,14 @@ impl Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
+    // Asked for each field of each request, where the filter below would be made anew.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name, self.outbound.grants_host())
+    }
+
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         let grants_host = self.outbound.grants_host();
-        Arc::new(move |name| DEFAULT_FORBIDDEN_HEADERS.contains(name) && !(grants_host && name == http::header::HOST))
+        Arc::new(move |name| is_forbidden(name, grants_host))
     }
 
     /// Ours, since the guest's has to be considered.
@@ -64,6 +71,11 @@ impl WasiHttpHooks for Hooks {
         tracing::debug!(%error, "an outbound request failed");
         ErrorCode::HttpProtocolError
     }
+}
+
+/// Fields that guests neither see nor set.
+fn is_forbidden(name: &HeaderName, grants_host: bool) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) && !(grants_host && name == HOST)
 }
 
 /// `wasi:http/client@0.3`, which names the invocation first: only the store knows which of those in a shared sandbox it is.
