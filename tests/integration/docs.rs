@@ -143,6 +143,37 @@ fn every_link_in_the_docs_leads_to_a_file_and_a_heading_that_are_there() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The tests that a text names, as `file::name`.
+fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split('`').skip(1).step_by(2).filter_map(|code| code.rsplit_once("::"))
+}
+
+#[test]
+fn every_promise_of_the_threat_model_names_a_test_that_is_there() {
+    let page = Page::read("docs/security.md");
+    let (mut wrong, mut promises) = (Vec::new(), 0);
+    let rows = page.prose().skip_while(|(_, text)| *text != "## What holds");
+    for (line, text) in rows.take_while(|(_, text)| *text != "## Harden a node") {
+        if !text.starts_with("| ") || text.starts_with("| promise") || text.starts_with("| ---") {
+            continue;
+        }
+        promises += 1;
+        let (_, tests) = text.trim_end_matches(" |").rsplit_once(" | ").expect("two columns");
+        if named_tests(tests).next().is_none() {
+            wrong.push(format!("{}: no test shows it", page.at(line)));
+        }
+        for (file, name) in named_tests(tests) {
+            let path = if file.ends_with(".rs") { file.to_owned() } else { format!("tests/integration/{file}.rs") };
+            let source = std::fs::read_to_string(workspace().join(path)).unwrap_or_default();
+            if !source.contains(&format!("fn {name}(")) {
+                wrong.push(format!("{}: there is no test {file}::{name}", page.at(line)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(promises > 0, "the page promises nothing");
+}
+
 #[test]
 fn a_line_of_shell_is_taken_apart() {
     let words = |line: &str| simple_commands(line).into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>();

@@ -59,6 +59,7 @@ mod faults_kill;
 mod faults_limits;
 mod foreign;
 mod hangups;
+mod hardened;
 mod hostile_models;
 mod hostile_sizes;
 mod http;

@@ -9,6 +9,7 @@
 //! | `client` | the control API over HTTP |
 //! | `home` | where the user's own files lie |
 //! | `signing` | deployments in a cluster, which are signed |
+//! | `hardened` | rights that a node takes away from itself |
 //! | `failure` | what goes wrong, and the exit code for it |
 //! | `output`, `progress` | what goes to stdout, what is drawn on stderr |
 
@@ -18,6 +19,7 @@ mod build;
 mod client;
 mod command;
 mod failure;
+mod hardened;
 mod home;
 mod output;
 mod progress;
@@ -29,9 +31,15 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     allocator::give_back_soon();
-    let cli = args::Cli::parse();
+    let mut cli = args::Cli::parse();
     if let args::Command::CheckModel(check) = &cli.command {
         return check.run();
+    }
+    // Before there is a thread that would not have it.
+    if let args::Command::Up(up) = &mut cli.command
+        && let Err(error) = up.harden()
+    {
+        return failure::report(&error);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {

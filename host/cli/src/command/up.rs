@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::hardened::{Needs, harden};
 use crate::{home, output};
 
 /// Start a node and serve until Ctrl-C or SIGTERM
@@ -105,6 +106,14 @@ pub(crate) struct Up {
         value_name = "DURATION"
     )]
     drain_timeout: Duration,
+    /// Give up all rights that a node does not need, for good: other files, other programs, risky system calls
+    ///
+    /// What it cannot give up on this kernel it says, and does not start.
+    #[arg(long, env = "SPILLWAY_HARDENED")]
+    hardened: bool,
+    /// What holds since then, in words.
+    #[arg(skip)]
+    held: Option<String>,
     #[command(flatten)]
     callers: Callers,
     #[command(flatten)]
@@ -258,6 +267,31 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 impl Up {
+    /// Takes away what the node does not need, if it was asked for. To be called before any thread is started.
+    ///
+    /// # Errors
+    /// What is missing for it.
+    pub(crate) fn harden(&mut self) -> anyhow::Result<()> {
+        if !self.hardened {
+            return Ok(());
+        }
+        let cluster = &self.cluster;
+        let named = [&self.callers.tls_cert, &self.callers.tls_key, &self.callers.callers, &cluster.nats_creds];
+        // Folders, since a file that is replaced by another is another file, and certificates are replaced so.
+        let beside = |file: &PathBuf| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let reads = named.into_iter().flatten().map(beside).chain(cluster.identity.clone()).collect();
+        let mut listens = vec![self.listen.port(), self.api.port()];
+        if cluster.identity.is_some() {
+            listens.push(cluster.peer.port());
+        }
+        let data = self.data.clone().map_or_else(default_data, Ok)?;
+        self.held = Some(harden(&Needs { writes: vec![data], reads, listens })?);
+        Ok(())
+    }
+
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         refuse_open_api(self.api, global.token()).map_err(Failure::Usage)?;
         let auth = self.callers.auth(self.listen).map_err(Failure::Usage)?;
@@ -265,6 +299,9 @@ impl Up {
         let tls = tls.map(|(certificate, key)| spillway_node::TlsFiles { certificate, key });
         let scheme = if tls.is_some() { "https" } else { "http" };
         start_log(self.log_format)?;
+        if let Some(held) = &self.held {
+            tracing::info!(held, "hardened");
+        }
         let data = self.data.map_or_else(default_data, Ok)?;
         let folder = data.display().to_string();
         let budget = format_bytes(self.disk_budget);
