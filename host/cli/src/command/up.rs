@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -278,11 +278,13 @@ impl Up {
         let cluster = &self.cluster;
         let named = [&self.callers.tls_cert, &self.callers.tls_key, &self.callers.callers, &cluster.nats_creds];
         // Folders, since a file that is replaced by another is another file, and certificates are replaced so.
-        let beside = |file: &PathBuf| match file.parent() {
+        let beside = |file: &Path| match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let reads = named.into_iter().flatten().map(beside).chain(cluster.identity.clone()).collect();
+        // And where it lies in truth: tools that renew certificates leave links.
+        let both = |file: &PathBuf| [Some(beside(file)), file.canonicalize().ok().map(|file| beside(&file))];
+        let reads = named.into_iter().flatten().flat_map(both).flatten().chain(cluster.identity.clone()).collect();
         let mut listens = vec![self.listen.port(), self.api.port()];
         if cluster.identity.is_some() {
             listens.push(cluster.peer.port());

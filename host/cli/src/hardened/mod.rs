@@ -76,11 +76,14 @@ mod tests {
         assert!(denied(fs::read_to_string(outside.join("secret"))));
         assert!(denied(fs::write(outside.join("new"), "text")));
         assert!(denied(fs::write(certificates.join("chain.pem"), "another")));
-        assert!(denied(fs::read_dir("/root")) && denied(fs::read_dir("/home")));
+        assert!(denied(fs::read_dir("/root")) && denied(fs::read_dir("/home")) && denied(fs::read_dir("/etc")));
+        assert!(denied(fs::read("/etc/passwd")), "it is no secret, but beside it are some");
+        assert!(denied(fs::write("/proc/self/comm", "another")), "in /proc are switches of the kernel");
         assert!(denied(fs::write("/etc/spillway-was-here", "")));
         assert!(denied(Command::new("/bin/sh").arg("-c").arg("true").status()));
         fs::copy("/proc/self/exe", data.join("program")).expect("a copy is a file like any other");
         assert!(denied(Command::new(data.join("program")).status()));
+        Command::new("/proc/self/exe").arg("--list").output().expect("itself, as a child");
         for (what, result) in [
             ("ptrace", call(libc::SYS_ptrace, [libc::PTRACE_TRACEME.into(), 0, 0])),
             ("unshare", call(libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0])),
