@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::uri::PathAndQuery;
 use http::{Method, Request};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
@@ -15,20 +14,21 @@ use spillway_types::{Bill, FunctionId, NodeName, Outcome};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct What {
     method: Method,
-    /// Without the query, which may have what is nobody's business.
-    target: Option<PathAndQuery>,
+    /// Without the query, which may have what is nobody's business. A copy: the request's own would keep the whole buffer of the
+    /// connection until the record is written.
+    path: Box<str>,
     pub(crate) on: Option<NodeName>,
 }
 
 impl What {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        Self { method: request.method().clone(), target: request.uri().path_and_query().cloned(), on: None }
+        Self { method: request.method().clone(), path: request.uri().path().into(), on: None }
     }
 }
 
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.target.as_ref().map_or("/", PathAndQuery::path))?;
+        write!(f, "{} {}", self.method, self.path)?;
         match &self.on {
             Some(node) => write!(f, " (on {node})"),
             None => Ok(()),
