@@ -30,11 +30,13 @@ const SINGLE: usize = 400;
 /// What the function runs at once, and how many calls may wait.
 const CONCURRENCY: u32 = 200;
 const QUEUE: u32 = 3000;
-/// By how much the node may be larger when all is over: allocators keep what they may need again, and sandboxes stay for the
-/// next calls.
-const KEPT_BYTES: u64 = 96 << 20;
-/// By how much it may be larger under way: some 20 KB for each call.
-const UNDER_WAY_BYTES: u64 = 384 << 20;
+/// How often all come: what one crowd left behind in the node, three would leave three times.
+const CROWDS: usize = 3;
+/// By how much the node may be larger when a crowd has gone: sandboxes stay for a minute, and allocators keep some of what they
+/// had. 90 to 130 MiB were seen, after one crowd and after three.
+const KEPT_BYTES: u64 = 192 << 20;
+/// By how much it may be larger under way. 150 MiB were seen, which are 15 KiB for each call.
+const UNDER_WAY_BYTES: u64 = 320 << 20;
 
 /// An answer: its status, when to come again, and its body.
 type Answered = (u16, Option<u64>, Bytes);
@@ -97,6 +99,23 @@ async fn ten_thousand_calls_at_once_are_served_in_time_or_told_when_to_come_agai
     }
     let before = node.resident_bytes();
 
+    for _ in 0..CROWDS {
+        crowd(&node).await;
+        wait_until("nothing is under way", SOON, async || {
+            let metrics = node.metrics().await;
+            let counted = metrics.sum("spillway_quota_running", &[]);
+            (counted, metrics.sum("spillway_queue_length", &[])) == (Some(0.0), Some(0.0))
+        })
+        .await;
+        wait_until("the node is as small as it was", SOON, async || node.resident_bytes() < before + KEPT_BYTES).await;
+    }
+    let peak = node.peak_resident_bytes().saturating_sub(before);
+    assert!(peak < UNDER_WAY_BYTES, "it grew by {peak} bytes");
+    assert_eq!(Node::send(node.request(Method::GET, SLOW)).await.status, 200);
+}
+
+/// Ten thousand calls at once, and what becomes of each.
+async fn crowd(node: &Node) {
     let address = node.listen().trim_start_matches("http://");
     let begin = Arc::new(Barrier::new(CONNECTIONS + SINGLE));
     // Every fifth is for the namespace with the quota.
@@ -123,16 +142,6 @@ async fn ten_thousand_calls_at_once_are_served_in_time_or_told_when_to_come_agai
         assert!(again.is_some_and(|seconds| (1..=60).contains(&seconds)), "{again:?} {problem:?}");
         assert_eq!(problem.retry_after_seconds.map(|seconds| u64::from(seconds.get())), *again);
     }
-    // More were in time than there were places, and fewer than called.
-    assert!(served > CONCURRENCY + QUEUE && full > 0 && beyond > 0, "{served} {full} {beyond}");
-    let peak = node.peak_resident_bytes().saturating_sub(before);
-    assert!(peak < UNDER_WAY_BYTES, "it grew by {peak} bytes");
-    wait_until("the node is as small as it was", SOON, async || node.resident_bytes() < before + KEPT_BYTES).await;
-    wait_until("nothing is under way", SOON, async || {
-        let metrics = node.metrics().await;
-        let counted = metrics.sum("spillway_quota_running", &[]);
-        (counted, metrics.sum("spillway_queue_length", &[])) == (Some(0.0), Some(0.0))
-    })
-    .await;
-    assert_eq!(Node::send(node.request(Method::GET, SLOW)).await.status, 200);
+    // As many as there were places for, at least, and fewer than called.
+    assert!(served >= CONCURRENCY + QUEUE && full > 0 && beyond > 0, "{served} {full} {beyond}");
 }

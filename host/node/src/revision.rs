@@ -112,13 +112,12 @@ fn turn_in(waiting: u64, run: Duration, places: u32) -> Duration {
     Duration::try_from_secs_f64(run.as_secs_f64() * rounds).unwrap_or(Duration::MAX)
 }
 
-/// When the next of all calls that run is expected to end. Zero where nobody knows yet how long they take.
-pub(crate) fn one_ends_in<'a>(revisions: impl Iterator<Item = &'a Arc<Revision>>) -> Duration {
-    let ends_per_second = revisions.filter_map(|revision| {
-        let run = revision.metrics.estimates.expect(0).run?.p50;
-        (!run.is_zero()).then(|| f64::from(revision.running()) / run.as_secs_f64())
-    });
-    Duration::try_from_secs_f64(1.0 / ends_per_second.sum::<f64>()).unwrap_or_default()
+/// When the first of all calls is expected to end: of each function those that run, and how long each of them takes. Zero
+/// where nobody knows.
+pub(crate) fn one_ends_in(calls: impl Iterator<Item = (u32, Duration)>) -> Duration {
+    let known = calls.filter(|(_, run)| !run.is_zero());
+    let ends_per_second: f64 = known.map(|(running, run)| f64::from(running) / run.as_secs_f64()).sum();
+    Duration::try_from_secs_f64(1.0 / ends_per_second).unwrap_or_default()
 }
 
 /// A place in the queue, given back when dropped.
@@ -147,5 +146,13 @@ mod tests {
             assert_eq!(turn_in(waiting, run, places), Duration::from_millis(ms), "{waiting} for {places}");
         }
         assert_eq!(turn_in(u64::MAX, Duration::MAX, 1), Duration::MAX);
+    }
+
+    #[test]
+    fn of_many_calls_one_ends_soon() {
+        let seconds = Duration::from_secs;
+        assert_eq!(one_ends_in([(1, seconds(8))].into_iter()), seconds(8));
+        assert_eq!(one_ends_in([(2, seconds(8)), (1, seconds(4)), (0, seconds(1))].into_iter()), seconds(2));
+        assert_eq!(one_ends_in([(5, Duration::ZERO), (0, seconds(1))].into_iter()), Duration::ZERO);
     }
 }

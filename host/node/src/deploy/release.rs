@@ -25,7 +25,9 @@ impl Node {
     /// When a sandbox is expected to be free on a node that can make no more: some call has to end.
     pub(crate) fn sandbox_free_in(&self) -> Duration {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
-        one_ends_in(functions.values().filter_map(|deployed| deployed.active.as_ref().ok()))
+        let serving = functions.values().filter_map(|deployed| deployed.active.as_ref().ok());
+        let run = |revision: &Revision| Some(revision.metrics.estimates.expect(0).run?.p50);
+        one_ends_in(serving.map(|revision| (revision.running(), run(revision).unwrap_or_default())))
     }
 
     /// Whether the function is deployed here, serving or not.
