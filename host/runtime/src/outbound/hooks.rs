@@ -95,8 +95,11 @@ impl HostWithStore<SandboxState> for Client {
             store.as_context_mut().data_mut().hooks().next = invocation;
         });
         // It takes the request out of the store, and so comes to the hook, before it waits for the first time.
-        let store = store.with_getter::<WasiHttp>(SandboxState::http);
-        <WasiHttp as HostWithStore<SandboxState>>::send(&store, request).await
+        let theirs = store.with_getter::<WasiHttp>(SandboxState::http);
+        let sent = <WasiHttp as HostWithStore<SandboxState>>::send(&theirs, request).await;
+        // What is no request never comes to the hook; the next one is not to be taken for this call's.
+        store.with(|mut store| store.as_context_mut().data_mut().hooks().next = None);
+        sent
     }
 }
 
