@@ -301,7 +301,8 @@ impl Up {
         let tls = tls.map(|(certificate, key)| spillway_node::TlsFiles { certificate, key });
         let scheme = if tls.is_some() { "https" } else { "http" };
         start_log(self.log_format)?;
-        if let Some(held) = &self.held {
+        let held = self.held;
+        if let Some(held) = &held {
             tracing::info!(held, "hardened");
         }
         let data = self.data.map_or_else(default_data, Ok)?;
@@ -338,11 +339,14 @@ impl Up {
             let (listen, api) = (format!("{scheme}://{}", addresses.listen), format!("http://{}", addresses.api));
             let peer = addresses.peer.map(|peer| peer.to_string());
             let printed = if json {
-                output::line(serde_json::json!({ "listen": listen, "api": api, "peer": peer, "data": folder }))
+                output::line(serde_json::json!({
+                    "listen": listen, "api": api, "peer": peer, "data": folder, "hardened": held,
+                }))
             } else {
                 let mut fields = vec![("functions", listen), ("control", api)];
                 fields.extend(peer.map(|peer| ("peers", peer)));
                 fields.push(("data", format!("{folder} (up to {budget})")));
+                fields.extend(held.map(|held| ("hardened", held)));
                 output::line(output::fields(&fields))
             };
             if let Err(error) = printed {

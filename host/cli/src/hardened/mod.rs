@@ -7,12 +7,14 @@
 //! | module | what |
 //! | --- | --- |
 //! | `files` | Landlock: which files may be opened and how, which ports may be listened on |
+//! | `rights` | capabilities, of which root has all |
 //! | `calls` | seccomp: which system calls the kernel refuses |
 //!
 //! Before any thread is there, since threads inherit it from the one that starts them.
 
 mod calls;
 mod files;
+mod rights;
 
 use std::path::PathBuf;
 
@@ -33,6 +35,7 @@ pub(crate) struct Needs {
 /// What the kernel lacks: a node that is to be hardened does not start without it.
 pub(crate) fn harden(needs: &Needs) -> anyhow::Result<String> {
     let landlock = files::restrict(needs)?;
+    rights::drop_others()?;
     let refused = calls::restrict()?;
     Ok(format!("{landlock}; seccomp refuses {refused} system calls"))
 }
@@ -73,6 +76,10 @@ mod tests {
         std::thread::spawn(|| ()).join().expect("threads");
 
         // What it does not.
+        let kept = [caps::Capability::CAP_NET_BIND_SERVICE, caps::Capability::CAP_DAC_OVERRIDE];
+        let permitted = caps::read(None, caps::CapSet::Permitted).expect("it is asked of the kernel");
+        assert!(permitted.iter().all(|one| kept.contains(one)), "{permitted:?}");
+        assert!(fs::read("/proc/1/environ").is_err(), "of another process");
         assert!(denied(fs::read_to_string(outside.join("secret"))));
         assert!(denied(fs::write(outside.join("new"), "text")));
         assert!(denied(fs::write(certificates.join("chain.pem"), "another")));
