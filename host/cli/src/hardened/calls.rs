@@ -96,6 +96,9 @@ const REFUSED: &[c_long] = &[
 
 /// The only families of sockets: local ones, IP, and what the C library asks for the machine's addresses.
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+/// Types into the terminal that the node was started from, where a shell reads it: TIOCSTI and TIOCLINUX of
+/// `asm-generic/ioctls.h` and `linux/tiocl.h`.
+const TYPES: [u64; 2] = [0x5412, 0x541c];
 /// Flags of `clone` that make namespaces.
 const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNS,
@@ -129,6 +132,8 @@ pub(super) fn restrict() -> anyhow::Result<usize> {
     }
     let others = FAMILIES.iter().map(|family| argument(0, Op::Ne, family.cast_unsigned().into()));
     refuse(libc::SYS_socket, vec![SeccompRule::new(others.collect::<Result<_, _>>()?)?]);
+    let types = TYPES.iter().map(|request| SeccompRule::new(vec![argument(1, Op::Eq, *request)?]));
+    refuse(libc::SYS_ioctl, types.collect::<Result<_, _>>()?);
     let namespaces = NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.cast_unsigned());
         SeccompRule::new(vec![argument(0, Op::MaskedEq(flag), flag)?])

@@ -98,6 +98,7 @@ mod tests {
             ("io_uring_setup", call(libc::SYS_io_uring_setup, [1, 0, 0])),
             ("keyctl", call(libc::SYS_keyctl, [0, 0, 0])),
             ("a packet socket", call(libc::SYS_socket, [libc::AF_PACKET.into(), libc::SOCK_RAW.into(), 0])),
+            ("typing into a terminal", call(libc::SYS_ioctl, [0, 0x5412, 0])),
             ("clone with a namespace", call(libc::SYS_clone, [libc::CLONE_NEWUSER.into(), 0, 0])),
             #[cfg(target_arch = "x86_64")]
             ("ptrace by its second number", call(libc::SYS_ptrace | 0x4000_0000, [0, 0, 0])),
