@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use http::uri::Scheme;
 use spillway_cluster::Store;
 use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{EgressConfig, Runtime, RuntimeConfig};
@@ -178,8 +179,12 @@ impl Node {
 
     /// Where callers reach functions.
     pub(crate) fn listen_url(&self) -> String {
-        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.addresses.listen)
+        format!("{}://{}", self.scheme(), self.addresses.listen)
+    }
+
+    /// What callers speak.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

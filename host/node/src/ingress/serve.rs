@@ -280,7 +280,8 @@ impl Node {
         let passage = request.body_mut().set_limit(limit);
         record.passage = Some(passage.clone());
         let (parts, body) = request.into_parts();
-        let parts = guest_parts(parts, invocation).map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
+        let parts =
+            guest_parts(parts, self.scheme(), invocation).map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
         let answered = call(revision, invocation, parts, body).await;
         if let Some(trouble) = passage.trouble() {
             return Err(troubled(trouble));
@@ -321,7 +322,7 @@ async fn call(
 }
 
 /// What the guest sees of the request's head: an absolute URI, no fields of the connection, and a trace to continue.
-fn guest_parts(mut parts: Parts, invocation: &Invocation) -> Result<Parts, String> {
+fn guest_parts(mut parts: Parts, scheme: Scheme, invocation: &Invocation) -> Result<Parts, String> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = match (parts.uri.authority(), host) {
         (Some(authority), _) => authority.clone(),
@@ -330,7 +331,7 @@ fn guest_parts(mut parts: Parts, invocation: &Invocation) -> Result<Parts, Strin
         (None, None) => Authority::from_static("localhost"),
     };
     let mut uri = parts.uri.into_parts();
-    uri.scheme = Some(Scheme::HTTP);
+    uri.scheme = Some(scheme);
     uri.authority = Some(authority);
     uri.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri).map_err(|error| format!("the request's target is not valid: {error}"))?;
