@@ -31,7 +31,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
-use crate::long_calls::LongCalls;
+use crate::long_calls::{LongCalls, Suspicion};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::fault_of;
 use crate::{Body, BodyError};
@@ -245,12 +245,14 @@ async fn serve(
         let guest = sandbox.proxy.wasi_http_incoming_handler().call_handle(&mut sandbox.store, request, outparam);
         let mut guest = pin!(guest);
         let mut turn_ended = Instant::now();
+        let mut suspicion = Suspicion::default();
         let mut guest = poll_fn(|cx| {
             let before = Instant::now();
+            suspicion.begin();
             // What it holds changes while it runs only, but for tensors that native code lets go.
             invocation.note_memory(held.bytes(), before - turn_ended);
             let polled = guest.as_mut().poll(cx);
-            if interrupted.swap(false, Relaxed) {
+            if suspicion.end(interrupted.swap(false, Relaxed)) {
                 caller.0.is_long.store(true, Relaxed);
             }
             turn_ended = Instant::now();

@@ -1,18 +1,19 @@
 //! Threads for guests that compute for long.
 //!
-//! A guest that was interrupted in the middle of computing goes on here. The kernel gives these threads less weight than those
+//! A guest that computes for longer than the clock that interrupts guests allows goes on here. The kernel gives these threads less weight than those
 //! that take calls and run guests that compute briefly, so that such calls find a core although others loop on all of them.
 //! Compiling runs at the same low weight.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use wasmtime::Engine;
 
-use crate::priority::lower_priority;
+use crate::priority::{lower_priority, time_of_this_thread};
 
 /// The threads, one per core; cloning is cheap.
 #[derive(Clone)]
@@ -22,6 +23,36 @@ struct Threads {
     handle: Handle,
     /// Taken when it is dropped, which may be on an async thread, where nothing may wait for threads to end.
     runtime: Option<Runtime>,
+}
+
+/// Tells a guest that computes for long from one whose thread had to wait: the clock that interrupts guests goes on while the
+/// kernel lets others run.
+///
+/// One that was interrupted once is watched: in its next turn counts what its thread has really had.
+#[derive(Debug, Default)]
+pub(crate) struct Suspicion {
+    is_suspected: bool,
+    /// Time of a core that the thread had had when the turn began, where it is watched.
+    before: Duration,
+}
+
+/// A turn in which the thread had a core for so long is a long one. Half of the time between two interruptions, since a turn
+/// begins anywhere between them.
+const LONG: Duration = Duration::from_millis(1);
+
+impl Suspicion {
+    /// A turn of the guest begins on this thread.
+    pub(crate) fn begin(&mut self) {
+        if self.is_suspected {
+            self.before = time_of_this_thread();
+        }
+    }
+
+    /// The turn is over, on the same thread. Says whether the guest computes for long.
+    pub(crate) fn end(&mut self, was_interrupted: bool) -> bool {
+        let was_suspected = std::mem::replace(&mut self.is_suspected, was_interrupted);
+        was_interrupted && was_suspected && time_of_this_thread().saturating_sub(self.before) >= LONG
+    }
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -102,6 +133,28 @@ mod tests {
     use std::thread::current;
 
     use super::*;
+
+    #[test]
+    fn who_waits_for_a_core_does_not_compute_for_long_and_who_has_one_does() {
+        let turn = |suspicion: &mut Suspicion, is_busy: bool| {
+            suspicion.begin();
+            let before = time_of_this_thread();
+            if !is_busy {
+                std::thread::sleep(2 * LONG);
+            }
+            while is_busy && time_of_this_thread() - before < 2 * LONG {
+                std::hint::spin_loop();
+            }
+            suspicion.end(true)
+        };
+        let mut suspicion = Suspicion::default();
+        assert!(!turn(&mut suspicion, true), "once is no proof: the clock may have struck right after it began");
+        assert!(!turn(&mut suspicion, false));
+        assert!(turn(&mut suspicion, true));
+        suspicion.begin();
+        assert!(!suspicion.end(false));
+        assert!(!turn(&mut suspicion, true), "it is forgotten once it waits");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn work_moves_to_threads_of_lower_priority_while_it_is_long_and_back() {

@@ -1,5 +1,7 @@
 //! Threads that let others go first.
 
+use std::time::Duration;
+
 /// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
 pub(crate) const NICENESS: i32 = 10;
 /// Beyond it there is nothing.
@@ -33,6 +35,18 @@ fn set_slice() -> std::io::Result<()> {
     // SAFETY: the kernel reads `size` bytes behind the pointer, which is what there is, and writes nothing.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// For how long this thread has had a core so far.
+pub(crate) fn time_of_this_thread() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[allow(unsafe_code, reason = "no crate that is used here anyway has a safe call for it")]
+    // SAFETY: the kernel writes one `timespec` behind the pointer, which is what there is.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    if result != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -19,6 +19,10 @@ const REUSE_MAX: usize = 100_000;
 /// A sandbox that has computed for longer may compute for long: calls go elsewhere. A choice: a few epochs.
 const BUSY_MAX: Duration = Duration::from_millis(5);
 
+/// Turns without much computing after which a sandbox that has computed for long belongs on the usual threads again, although
+/// calls are still in it.
+const RESTS: usize = 16;
+
 /// All sandboxes of a revision that take calls.
 pub(super) struct Shelf {
     /// Invocations that one sandbox takes at once.
@@ -43,8 +47,10 @@ pub(super) struct Sandbox {
     open: AtomicBool,
     /// Milliseconds after the shelf's start, plus one, since when the guest computes; 0 while it waits.
     busy_since: AtomicU64,
-    /// Its guest was interrupted in the middle of computing, and calls are still in it.
+    /// Its guest has computed for long.
     is_long: AtomicBool,
+    /// Turns since then in which it has not.
+    rests: AtomicUsize,
     /// It outlasted its patience: the guest is late, whatever else the error says.
     pub(super) late: AtomicBool,
     pub(super) activity: Activity,
@@ -167,6 +173,7 @@ impl Sandbox {
             open: AtomicBool::new(true),
             busy_since: AtomicU64::new(0),
             is_long: AtomicBool::new(false),
+            rests: AtomicUsize::new(0),
             late: AtomicBool::new(false),
             activity: Activity::new(),
             waker: AtomicWaker::new(),
@@ -182,13 +189,14 @@ impl Sandbox {
     /// The guest waits: it can take more.
     pub(super) fn rest(&self) {
         self.busy_since.store(0, Relaxed);
-        if self.is_long() && self.taken() == 0 {
+        if self.is_long() && (self.rests.fetch_add(1, Relaxed) >= RESTS || self.taken() == 0) {
             self.is_long.store(false, Relaxed);
         }
     }
 
-    /// The guest was interrupted in the middle of computing.
+    /// The guest computes for long.
     pub(super) fn interrupt(&self) {
+        self.rests.store(0, Relaxed);
         self.is_long.store(true, Relaxed);
     }
 

@@ -22,6 +22,7 @@ use super::{Job, Pool, fault_of};
 use crate::BodyError;
 use crate::fault::Fault;
 use crate::invocation::Invocation;
+use crate::long_calls::Suspicion;
 use crate::sandbox::SandboxState;
 
 /// Makes the sandbox and serves its jobs until it has had its time or fails.
@@ -54,8 +55,10 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         let mut drive = pin!(store.run_concurrent(serve));
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
         let mut turn_ended = Instant::now();
+        let mut suspicion = Suspicion::default();
         poll_fn(|cx| {
             let before = Instant::now();
+            suspicion.begin();
             // What it holds changes while it runs only, but for tensors that native code lets go.
             inside.hold(held.bytes(), before - turn_ended);
             let mut polled = drive.as_mut().poll(cx);
@@ -66,9 +69,10 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             turn_ended = Instant::now();
             inside.charge(held.bytes(), turn_ended - before);
             // Before the answers leave: the next call may come at once, and finds the sandbox free.
-            if interrupted.swap(false, Relaxed) {
+            let was_interrupted = interrupted.swap(false, Relaxed);
+            if suspicion.end(was_interrupted) {
                 sandbox.interrupt();
-            } else if polled.is_pending() {
+            } else if polled.is_pending() && !was_interrupted {
                 sandbox.rest();
             }
             inside.deliver();
