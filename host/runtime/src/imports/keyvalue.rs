@@ -1,5 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft` over the node's store, one namespace's buckets, off the async threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use spillway_types::Namespace;
@@ -27,7 +28,11 @@ impl Bucket {
         call: impl FnOnce(&dyn KeyValue, &Namespace, &str) -> Result<T, KeyValueError> + Send + 'static,
     ) -> wasmtime::Result<Result<T, Error>> {
         let bucket = self.clone();
-        let done = tokio::task::spawn_blocking(move || call(&*bucket.store, &bucket.namespace, &bucket.name)).await;
+        let call = move || call(&*bucket.store, &bucket.namespace, &bucket.name);
+        // tokio panics where it has no thread for this and the kernel gives it none.
+        let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(call)));
+        let no_thread = |_| wasmtime::Error::new(Fault::NoMemory("no thread for the key-value store".to_owned()));
+        let done = begun.map_err(no_thread)?.await;
         // A panic of the store is not the guest's doing.
         let done =
             done.map_err(|panic| wasmtime::Error::new(Fault::Host(format!("the key-value store failed: {panic}"))))?;
