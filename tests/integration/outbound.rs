@@ -344,17 +344,25 @@ async fn certificates_are_checked_against_the_roots_of_the_machine() {
     };
     let other = rcgen::generate_simple_self_signed(["other.example".to_owned()]).expect("a certificate");
     let (ours, others) = (roots("ours.pem", made.cert.pem()), roots("others.pem", other.cert.pem()));
-    let trusting = async |file: &str| {
-        let node =
-            Node::builder().args(&["--allow-private-egress", "127.0.0.1"]).env("SSL_CERT_FILE", file).start().await;
+    let trusting = async |file: &str, more: &[&str]| {
+        let node = Node::builder()
+            .args(&["--allow-private-egress", "127.0.0.1"])
+            .args(more)
+            .env("SSL_CERT_FILE", file)
+            .start()
+            .await;
         let address = upstream.origin().replace("http://", "https://");
         deploy(&node, &private(&[upstream.named("https"), address]), |_| {}).await;
         node
     };
-    let (trusts, doubts) = (trusting(&ours).await, trusting(&others).await);
+    let (trusts, doubts) = (trusting(&ours, &[]).await, trusting(&others, &[]).await);
+    // The same with no more rights than it needs: it still looks names up, and reads the roots.
+    let hardened = trusting(&ours, &["--hardened"]).await;
     let url = upstream.named("https") + "/hello";
     for guest in GUESTS {
-        assert_eq!(fetch(&trusts, guest, &url, &[]).await.ok(), "200 \nhello");
+        for node in [&trusts, &hardened] {
+            assert_eq!(fetch(node, guest, &url, &[]).await.ok(), "200 \nhello");
+        }
         let said = fetch(&doubts, guest, &url, &[]).await.ok();
         assert!(said.contains("TlsCertificateError"), "{said}");
         // Trusted, and of another name.

@@ -1,5 +1,6 @@
 //! What the node lets out, whatever its functions' manifests grant.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -57,9 +58,10 @@ impl Egress {
     }
 }
 
-/// Only addresses of this machine can be bound to; any port will do.
+/// Only addresses of this machine can be bound to; any port will do. Where the kernel says nothing clear, it may be one.
 fn is_of_this_machine(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    let elsewhere = |error: io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+    ip.is_loopback() || !UdpSocket::bind((ip, 0)).is_err_and(elsewhere)
 }
 
 fn trusting_the_machine() -> Result<ClientConfig, String> {
