@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use spillway_tests::{Answer, Cluster, Node, wait_until};
+use spillway_types::ProblemType;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -63,6 +64,23 @@ async fn the_callers_trace_goes_with_the_call_and_so_does_the_time_that_is_left(
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let told: u64 = body.trim().parse().unwrap_or_else(|_| panic!("{answer}"));
     assert!((1..=19_500).contains(&told), "{told} ms are left of 20 s after half a second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_the_other_nodes_quota_refuses_runs_where_it_was_taken_unless_that_ones_does_too() {
+    let (_cluster, drained, other) = pair().await;
+    // One call in a hundred seconds.
+    let args = ["quota", "set", "default", "--calls-per-second", "0.01"];
+    assert_eq!(other.cli(&args).await.code, 0);
+    from_other(&drained.call("/misbehave/greet").await);
+    let own = drained.call("/misbehave/greet").await;
+    assert_eq!(own.header("spillway-node"), None, "{own:?}");
+    assert_eq!(own.ok(), "Hello from misbehave\n");
+    assert_eq!(drained.cli(&args).await.code, 0);
+    assert_eq!(drained.call("/misbehave/greet").await.status, 200);
+    let refused = drained.call("/misbehave/greet").await;
+    refused.problem(ProblemType::QuotaExceeded, &["namespace default", "0.01 calls per second"]);
+    assert_eq!(refused.header("retry-after"), Some("60"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
