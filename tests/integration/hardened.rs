@@ -100,7 +100,8 @@ async fn a_hardened_node_reads_its_callers_again_after_their_file_was_replaced()
     let folder = tempfile::tempdir().expect("tests may write temporary files");
     let file = folder.path().join("callers.toml").display().to_string();
     let token = async |name: &str| {
-        let made = spillway_tests::run(&["caller", "new", name, "--callers", &file, "--json"]).await;
+        let made =
+            spillway_tests::run(&["caller", "new", name, "--functions", "hello", "--callers", &file, "--json"]).await;
         assert_eq!(made.code, 0, "{made:#?}");
         made.json()["token"].as_str().expect("a token").to_owned()
     };
