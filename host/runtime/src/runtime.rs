@@ -26,6 +26,7 @@ use crate::outbound::{Egress, EgressConfig, Outbound};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::Shared;
 
+const PANICKED: &str = "the compiler panicked; the node's log says where";
 /// How long trying out a new revision may take.
 const TRY_MAX: Duration = Duration::from_secs(30);
 
@@ -168,7 +169,10 @@ impl Runtime {
     /// # Errors
     /// What is wrong with the revision; the node is as before.
     pub async fn prepare(&self, spec: FunctionSpec) -> Result<Prepared, PrepareError> {
-        let outside = Outside::read(&spec.component).map_err(PrepareError::Invalid)?;
+        let component = spec.component;
+        let read = on_compilers(move || (Outside::read(&component), component)).await;
+        let (outside, component) = read.ok_or_else(|| PrepareError::Host(PANICKED.to_owned()))?;
+        let outside = outside.map_err(PrepareError::Invalid)?;
         let Some(interface) = outside.interface else {
             return Err(PrepareError::NoHandler { exports: outside.exports });
         };
@@ -178,7 +182,7 @@ impl Runtime {
         }
         let models = self.open_models(&spec.models).await?;
         let start = Instant::now();
-        let compiled = self.compile(spec.component, interface).await?;
+        let compiled = self.compile(component, interface).await?;
         let compile = start.elapsed();
 
         let usage = Arc::new(FunctionUse::default());
@@ -295,9 +299,12 @@ impl Runtime {
             };
             Ok(Compiled { component, key, was_there: false, is_kept })
         });
-        compiled
-            .await
-            .unwrap_or_else(|| Err(PrepareError::Host("the compiler panicked; the node's log says where".to_owned())))
+        compiled.await.unwrap_or_else(|| Err(PrepareError::Host(PANICKED.to_owned())))
+    }
+
+    /// Does something that may block on threads that let calls go first. `None` if it panicked.
+    pub async fn in_background<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        on_compilers(work).await
     }
 
     /// Drops compiled code used longest ago until at most `budget_bytes` remain, never that of `live` functions.

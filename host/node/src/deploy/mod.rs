@@ -60,7 +60,10 @@ impl Node {
     /// The problem to tell the deployer; whatever served before still serves.
     pub(crate) async fn deploy(self: &Arc<Self>, bundle: Bytes, options: DeployOptions) -> Result<Deployment, Problem> {
         let node = self.clone();
-        let staged = blocking(move || node.stage(&bundle, options)).await??;
+        // Taking a bundle apart and digesting it is work that calls need not wait for.
+        let staged = self.runtime.in_background(move || node.stage(&bundle, options)).await;
+        let staged =
+            staged.ok_or_else(|| host_problem("taking the bundle apart failed; the node's log says where"))??;
         let Staged { id, manifest, component, bundle, models } = staged;
         let log = self.logs().of(&id);
         let prepared = self.prepare(&id, manifest.clone(), (bundle, component), models, log.clone()).await?;
