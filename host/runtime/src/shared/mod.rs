@@ -95,8 +95,7 @@ impl Shared {
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
         let (answer, answered) = oneshot::channel();
-        let sandbox = seat.sandbox().clone();
-        sandbox.send(Job { invocation: invocation.clone(), request, answer, seat });
+        let sandbox = self.pool.send(Job { invocation: invocation.clone(), request, answer, seat });
         match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(fate_of(&sandbox, invocation).await),
@@ -120,6 +119,19 @@ impl Pool {
             self.start(&seat, jobs);
         }
         Arc::new(seat)
+    }
+
+    /// Hands a job to the sandbox that it has a seat in. If that has failed since the seat was taken, the job has never started,
+    /// so it goes to another, whatever its effects: what the sandbox failed of is not its doing.
+    fn send(self: &Arc<Self>, mut job: Job) -> Arc<Sandbox> {
+        loop {
+            let sandbox = job.seat.sandbox().clone();
+            match sandbox.send(job) {
+                Ok(()) => return sandbox,
+                // One that has failed is off the shelf, so that this ends.
+                Err(refused) => job = Job { seat: self.seat(), ..*refused },
+            }
+        }
     }
 
     /// A seat in a new sandbox that takes no other call.

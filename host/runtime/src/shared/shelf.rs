@@ -181,9 +181,9 @@ impl Sandbox {
         }
     }
 
-    /// Hands a job over; if the sandbox has just failed, the job's answer is dropped and its caller asks for the fate.
-    pub(super) fn send(&self, job: Job) {
-        let _ = self.jobs.send(job);
+    /// Hands a job over, or back if the sandbox has just failed.
+    pub(super) fn send(&self, job: Job) -> Result<(), Box<Job>> {
+        self.jobs.send(job).map_err(|refused| Box::new(refused.0))
     }
 
     /// The guest waits: it can take more.

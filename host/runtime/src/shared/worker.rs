@@ -107,9 +107,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
     drop(store);
     while let Some(job) = jobs.recv().await {
         // It never started, so it may start elsewhere, whatever its effects.
-        let seat = pool.seat();
-        let elsewhere = seat.sandbox().clone();
-        elsewhere.send(Job { seat, ..job });
+        pool.send(Job { seat: pool.seat(), ..job });
     }
 }
 
