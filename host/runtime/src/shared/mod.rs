@@ -71,7 +71,7 @@ impl Shared {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        self.call_in(self.pool.seat(), invocation, request).await
+        self.pool.call(self.pool.seat(), invocation, request).await
     }
 
     /// In a sandbox of its own.
@@ -80,27 +80,12 @@ impl Shared {
         invocation: &Arc<Invocation>,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
-        self.call_in(self.pool.lone_seat(), invocation, request).await
+        self.pool.call(self.pool.lone_seat(), invocation, request).await
     }
 
     /// Whether no call is in a sandbox that takes further ones. Others look after themselves.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.pool.shelf.is_at_rest()
-    }
-
-    async fn call_in(
-        &self,
-        seat: Arc<Seat>,
-        invocation: &Arc<Invocation>,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<Body>, Fault> {
-        let (answer, answered) = oneshot::channel();
-        let sandbox = self.pool.send(Job { invocation: invocation.clone(), request, answer, seat });
-        match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(fate_of(&sandbox, invocation).await),
-            Err(_) => Err(Fault::Deadline),
-        }
     }
 }
 
@@ -119,6 +104,37 @@ impl Pool {
             self.start(&seat, jobs);
         }
         Arc::new(seat)
+    }
+
+    /// Calls the guest in the sandbox of this seat.
+    async fn call(
+        self: &Arc<Self>,
+        seat: Arc<Seat>,
+        invocation: &Arc<Invocation>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let sandbox = self.send(Job { invocation: invocation.clone(), request, answer, seat });
+        match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(fate_of(&sandbox, invocation).await),
+            Err(_) => Err(Fault::Deadline),
+        }
+    }
+
+    /// Has a job that never started in its sandbox started in another, whatever its effects. Its caller still asks for the
+    /// fate of the first, so this one asks for that of the second.
+    fn call_elsewhere(self: &Arc<Self>, job: Job) {
+        let Job { invocation, request, mut answer, .. } = job;
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let seat = pool.seat();
+            tokio::select! {
+                answered = pool.call(seat, &invocation, request) => drop(answer.send(answered)),
+                // The caller has hung up.
+                () = answer.closed() => {}
+            }
+        });
     }
 
     /// Hands a job to the sandbox that it has a seat in. If that has failed since the seat was taken, the job has never started,

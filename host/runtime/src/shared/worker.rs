@@ -106,8 +106,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
     end.tell(fate);
     drop(store);
     while let Some(job) = jobs.recv().await {
-        // It never started, so it may start elsewhere, whatever its effects.
-        pool.send(Job { seat: pool.seat(), ..job });
+        pool.call_elsewhere(job);
     }
 }
 
