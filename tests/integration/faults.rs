@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use spillway_tests::{Answer, Node, bare, bundle, wait_until, with_manifest};
 use spillway_types::Effects;
 use spillway_types::ProblemType::{self, Deadline, NoResponse, OutOfMemory, SandboxLost, Trap};
@@ -130,17 +130,17 @@ async fn a_caller_may_ask_for_less_time_than_the_manifest_gives() {
     soon(Node::send(request)).await.problem(Deadline, &["default/plain"]);
 }
 
-/// Has a slow call lose its sandbox to one that traps; gives the answers to both.
-async fn lose(node: &Node, slow: reqwest::RequestBuilder) -> (Answer, Answer) {
+/// Has a slow call lose its sandbox to one that misbehaves; gives the answers to both.
+async fn lose(node: &Node, slow: RequestBuilder, misdeed: RequestBuilder) -> (Answer, Answer) {
     node.call("/misbehave/greet").await.ok();
     let slow = tokio::spawn(slow.send());
     wait_until("the slow call is in its sandbox", SOON, async || {
         node.logs("misbehave").await.iter().any(|record| record["message"].to_string().contains("slow begins"))
     })
     .await;
-    let trapped = soon(node.call("/misbehave/trap")).await;
+    let failed = soon(Node::send(misdeed)).await;
     let slow = Answer::read(slow.await.expect("no panic").expect("an answer")).await.expect("a whole one");
-    (trapped, slow)
+    (failed, slow)
 }
 
 async fn with_effects(effects: Effects) -> Node {
@@ -156,7 +156,8 @@ async fn with_effects(effects: Effects) -> Node {
 #[tokio::test]
 async fn calls_that_shared_the_sandbox_of_a_trap_hear_that_it_was_lost_where_they_may_not_run_twice() {
     let node = with_effects(Effects::Unsafe).await;
-    let (trapped, lost) = lose(&node, node.request(Method::GET, "/misbehave/slow?ms=900")).await;
+    let [slow, trap] = ["slow?ms=900", "trap"].map(|path| node.request(Method::GET, &format!("/misbehave/{path}")));
+    let (trapped, lost) = lose(&node, slow, trap).await;
     // Two invocations were alive: which of them it was, the host cannot tell.
     assert!([500, 503].contains(&trapped.status), "{trapped:?}");
     lost.problem(SandboxLost, &["default/misbehave", "try again"]);
@@ -169,13 +170,24 @@ async fn calls_that_lost_their_sandbox_run_again_alone_where_their_effects_allow
     for effects in [Effects::None, Effects::Idempotent] {
         let node = with_effects(effects).await;
         let slow = node.request(Method::POST, "/misbehave/slow?ms=900").body("a body that is needed twice");
-        let (trapped, again) = lose(&node, slow).await;
+        let (trapped, again) = lose(&node, slow, node.request(Method::GET, "/misbehave/trap")).await;
         assert_eq!(again.ok(), "waited 900 ms\n");
         // Alone it is plain whose fault it was.
         trapped.problem(Trap, &["default/misbehave"]);
         assert_eq!(node.metrics().await.sum("spillway_reruns_total", &[("function", "misbehave")]), Some(2.0));
         assert_eq!(node.metrics().await.requests("misbehave", "sandbox-lost"), 0);
     }
+}
+
+#[tokio::test]
+async fn a_loop_ends_its_sandbox_at_its_own_deadline_and_not_at_that_of_the_others() {
+    let node = with_effects(Effects::None).await;
+    let [slow, endless] = ["slow?ms=900", "loop"].map(|path| node.request(Method::GET, &format!("/misbehave/{path}")));
+    let (late, again) = lose(&node, slow, endless.header("spillway-deadline-ms", "100")).await;
+    late.problem(Deadline, &["default/misbehave"]);
+    // Its own deadline is in twenty seconds, and until then the loop would have kept it waiting.
+    assert_eq!(again.ok(), "waited 900 ms\n");
+    assert_eq!(node.metrics().await.sum("spillway_reruns_total", &[("function", "misbehave")]), Some(1.0));
 }
 
 #[tokio::test]

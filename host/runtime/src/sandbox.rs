@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use spillway_inference::{Model, Models};
 use spillway_types::{FunctionId, Limits};
 use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
+use wasmtime::{AsContextMut, Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::activity::Activity;
+use crate::fault::Fault;
 use crate::function::FunctionUse;
 use crate::host::{KeyValue, LogSink};
 use crate::invocation::Invocation;
@@ -19,6 +21,12 @@ use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
 use crate::long_calls::LongCalls;
 use crate::outbound::{Hooks, Outbound};
 use crate::output::LineOutput;
+
+/// How long after its deadline a guest may compute on, for what it is about to finish: the others in its sandbox are lost with
+/// it. A choice: some of the ticks that interrupt guests.
+const GRACE: Duration = Duration::from_millis(20);
+/// How long after its deadline a task is remembered whose invocation has ended.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// What one revision may do: shared by all its sandboxes.
 pub(crate) struct Grants {
@@ -50,7 +58,7 @@ pub(crate) struct SandboxState {
     pub(crate) attribution: Attribution,
     pub(crate) activity: Activity,
     /// How long making the sandbox took, until the first invocation has taken note of it.
-    pub(crate) init: Option<std::time::Duration>,
+    pub(crate) init: Option<Duration>,
     /// Set when the guest was interrupted in the middle of computing; cleared by who asks.
     pub(crate) interrupted: Arc<AtomicBool>,
     /// Counts the sandbox as alive until it is gone.
@@ -89,8 +97,11 @@ impl SandboxState {
         store.limiter(|state| &mut state.memory);
         // A guest that never waits is interrupted at every tick, so that its deadline can be seen from outside.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
+        store.epoch_deadline_callback(|mut store| {
             store.data().interrupted.store(true, Relaxed);
+            if is_late(&mut store) {
+                return Err(wasmtime::Error::new(Fault::Deadline));
+            }
             Ok(UpdateDeadline::Yield(1))
         });
         store
@@ -138,8 +149,15 @@ pub(crate) struct Attribution(Arc<Mutex<Running>>);
 struct Running {
     /// In a sandbox for one invocation at a time.
     sole: Option<Weak<Invocation>>,
-    /// In a shared sandbox; entries of ended invocations are dead and swept when another comes.
-    tasks: HashMap<GuestTaskId, Weak<Invocation>>,
+    /// In a shared sandbox; entries of ended invocations are swept when another comes, some time after their deadlines.
+    tasks: HashMap<GuestTaskId, Task>,
+}
+
+/// A guest's task in a shared sandbox, which may go on when its invocation has ended.
+struct Task {
+    invocation: Weak<Invocation>,
+    deadline: Instant,
+    answered: Arc<AtomicBool>,
 }
 
 impl Attribution {
@@ -149,8 +167,17 @@ impl Attribution {
 
     pub(crate) fn add(&self, task: GuestTaskId, invocation: &Arc<Invocation>) {
         let mut running = self.lock();
-        running.tasks.retain(|_, invocation| invocation.strong_count() > 0);
-        running.tasks.insert(task, Arc::downgrade(invocation));
+        running
+            .tasks
+            .retain(|_, task| task.invocation.strong_count() > 0 || task.deadline + REMEMBERED > Instant::now());
+        let deadline = invocation.deadline;
+        running
+            .tasks
+            .insert(task, Task { invocation: Arc::downgrade(invocation), deadline, answered: invocation.answered() });
+    }
+
+    fn has_tasks(&self) -> bool {
+        !self.lock().tasks.is_empty()
     }
 
     fn sole(&self) -> Option<Arc<Invocation>> {
@@ -163,13 +190,20 @@ impl Attribution {
         if let Some(sole) = &running.sole {
             return sole.upgrade();
         }
-        let mut alive = running.tasks.values().filter_map(Weak::upgrade);
+        let mut alive = running.tasks.values().filter_map(|task| task.invocation.upgrade());
         let first = alive.next()?;
         alive.next().is_none().then_some(first)
     }
 
+    /// Whether it has not answered, so long after its deadline that nobody waits for it.
+    fn is_late(&self, task: GuestTaskId) -> bool {
+        let running = self.lock();
+        let found = running.tasks.get(&task);
+        found.is_some_and(|task| !task.answered.load(Relaxed) && task.deadline + GRACE < Instant::now())
+    }
+
     fn of_task(&self, task: GuestTaskId) -> Option<Arc<Invocation>> {
-        self.lock().tasks.get(&task)?.upgrade()
+        self.lock().tasks.get(&task)?.invocation.upgrade()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -179,12 +213,26 @@ impl Attribution {
 
 /// The invocation on whose behalf a host function was called.
 pub(crate) fn invocation(mut store: impl AsContextMut<Data = SandboxState>) -> Option<Arc<Invocation>> {
-    let mut store = store.as_context_mut();
+    let store = store.as_context_mut();
     let attribution = store.data().attribution.clone();
     if let Some(sole) = attribution.sole() {
         return Some(sole);
     }
-    // The outermost task is the one that `on_request_start` was told of.
-    let root = store.async_call_stack().ok()?.last()?;
-    attribution.of_task(root)
+    attribution.of_task(root_task(store)?)
+}
+
+/// Whether the guest computes for an invocation of a shared sandbox that is past its deadline. None of the others in there
+/// gets on before it ends, which may be never.
+fn is_late(store: &mut StoreContextMut<'_, SandboxState>) -> bool {
+    // wasmtime has a task to tell of in such a sandbox only.
+    if !store.data().attribution.has_tasks() {
+        return false;
+    }
+    let attribution = store.data().attribution.clone();
+    root_task(store.as_context_mut()).is_some_and(|task| attribution.is_late(task))
+}
+
+/// The outermost task is the one that `on_request_start` was told of.
+fn root_task(mut store: StoreContextMut<'_, SandboxState>) -> Option<GuestTaskId> {
+    store.async_call_stack().ok()?.last()
 }

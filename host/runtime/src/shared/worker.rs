@@ -97,6 +97,9 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         Ok(()) => Fate::Retired,
         Err(error) => {
             let fault = fault_of(store.data(), &error);
+            if matches!(fault, Fault::Deadline) {
+                sandbox.late.store(true, Relaxed);
+            }
             // A late guest has no invocation any more, and still runs: what failed may have been that one.
             let invocations = inside.count.load(Relaxed) + usize::from(sandbox.late.load(Relaxed));
             tracing::warn!(function = %pool.grants.function, invocations, %fault, "sandbox ended");

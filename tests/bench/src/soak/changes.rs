@@ -10,6 +10,7 @@ use super::mix;
 
 /// Between two changes.
 const EVERY: Duration = Duration::from_secs(3);
+const KINDS: u64 = 6;
 
 /// Makes one change after the other until dropped, and counts them.
 ///
@@ -17,8 +18,18 @@ const EVERY: Duration = Duration::from_secs(3);
 /// The node refuses one.
 pub(super) async fn make(node: &Node, count: &mut u64) -> anyhow::Result<()> {
     loop {
+        round(node, count).await?;
+    }
+}
+
+/// Makes one change of each kind, after which the node has the functions that it had before.
+///
+/// # Errors
+/// The node refuses one.
+pub(super) async fn round(node: &Node, count: &mut u64) -> anyhow::Result<()> {
+    for kind in 0..KINDS {
         tokio::time::sleep(EVERY).await;
-        let answer = match *count % 6 {
+        let answer = match kind {
             // The rollback has gone back to the first word since, so that this is a revision each time, and no new blob.
             0 => node.post(mix::hello("Salut"), "").await,
             1 => node.post(mix::passing()?, "").await,
@@ -31,6 +42,7 @@ pub(super) async fn make(node: &Node, count: &mut u64) -> anyhow::Result<()> {
         ensure!(answer.status < 300 || answer.status == 409, "change {count}: {}", answer.text());
         *count += 1;
     }
+    Ok(())
 }
 
 async fn send(node: &Node, method: Method, path: &str) -> Answer {

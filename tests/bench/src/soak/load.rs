@@ -11,12 +11,16 @@ use tokio::sync::Semaphore;
 
 use super::mix::Kind;
 
-/// How long, and with how many callers, the capacity is measured; the first seconds warm up and do not count.
+/// How long, and with how many callers, the capacity is measured; the first seconds warm up and do not count. The operator's
+/// changes go on meanwhile, a whole round of them: what they take, calls cannot have later either.
 const WARM_UP: Duration = Duration::from_secs(5);
-const MEASURED: Duration = Duration::from_secs(10);
+const MEASURED: Duration = Duration::from_secs(18);
 const CALLERS: usize = 16;
 /// Calls under way at once. Callers beyond wait: on a machine that stalls, a backlog without end would be what is measured.
 const UNDER_WAY_MAX: usize = 512;
+/// Connections that wait for longer are closed, so that the node's handles tell of the calls under way, and not of the most
+/// there were in a minute and a half.
+pub(super) const WAITING_MAX: Duration = Duration::from_secs(5);
 
 /// What became of the calls so far.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -59,6 +63,7 @@ pub(super) struct Load(Arc<Shared>);
 
 struct Shared {
     node: Arc<Node>,
+    client: reqwest::Client,
     next: AtomicUsize,
     counts: Counts,
     /// What the first unexpected one was.
@@ -67,15 +72,18 @@ struct Shared {
 }
 
 impl Load {
-    pub(super) fn new(node: Arc<Node>) -> Self {
+    /// # Errors
+    /// No client can be made.
+    pub(super) fn new(node: Arc<Node>) -> anyhow::Result<Self> {
         let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             node,
+            client: reqwest::Client::builder().pool_idle_timeout(WAITING_MAX).build()?,
             next: AtomicUsize::new(0),
             counts: Counts::default(),
             first: Mutex::default(),
             places,
-        }))
+        })))
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -142,7 +150,7 @@ impl Load {
 
     async fn call(&self, number: usize) {
         let kind = Kind::of(number);
-        let sent = kind.request(&self.0.node).send().await;
+        let sent = kind.request(&self.0.client, self.0.node.listen()).send().await;
         let ended = match sent {
             Ok(answer) => {
                 let status = answer.status().as_u16();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use bytes::Bytes;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder};
 use spillway_tests::{Node, bundle, bundle_file, manifest_of, with_manifest};
 use spillway_types::{Manifest, Route, RoutePattern};
 
@@ -56,15 +56,17 @@ impl Kind {
         ROUND[0].0
     }
 
-    pub(super) fn request(self, node: &Node) -> RequestBuilder {
+    /// `listen`: the node's address for callers.
+    pub(super) fn request(self, client: &Client, listen: &str) -> RequestBuilder {
+        let to = |method: Method, path: &str| client.request(method, format!("{listen}{path}"));
         let within = |request: RequestBuilder, time: Duration| {
             request.header("spillway-deadline-ms", time.as_millis().to_string()).timeout(2 * PATIENCE)
         };
         match self {
-            Self::Good(path) => within(node.request(Method::GET, path), PATIENCE),
-            Self::Model => within(node.request(Method::POST, "/mlp").body(Bytes::from_static(&[0; 256])), PATIENCE),
-            Self::Misdeed(path) => within(node.request(Method::GET, path), LOOP),
-            Self::HungUp => node.request(Method::GET, "/unruly/slow?ms=1000").timeout(LOOP),
+            Self::Good(path) => within(to(Method::GET, path), PATIENCE),
+            Self::Model => within(to(Method::POST, "/mlp").body(Bytes::from_static(&[0; 256])), PATIENCE),
+            Self::Misdeed(path) => within(to(Method::GET, path), LOOP),
+            Self::HungUp => to(Method::GET, "/unruly/slow?ms=1000").timeout(LOOP),
         }
     }
 }

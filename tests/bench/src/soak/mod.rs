@@ -58,15 +58,18 @@ impl Soak {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let node = Arc::new(Node::start().await);
         mix::deploy(&node).await?;
-        let load = Load::new(node.clone());
-        let capacity = load.capacity().await?;
+        let load = Load::new(node.clone())?;
+        let mut changes = 0;
+        let (capacity, ()) = tokio::try_join!(load.capacity(), changes::round(&node, &mut changes))?;
+        let at_rest = sample::at_rest(&node).await;
         let (rate, before) = (capacity * SHARE, load.tally());
         eprintln!(
             "capacity {capacity:.0} calls/s; offering {rate:.0}/s for {} min; Ctrl-C ends it early",
             self.minutes
         );
 
-        let (mut samples, mut changes) = (Vec::new(), 0);
+        let mut samples = Vec::new();
+        changes = 0;
         let ends = async {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(60 * self.minutes)) => {}
@@ -79,7 +82,8 @@ impl Soak {
             () = sample::each_second(&node, &mut samples) => {}
             changed = changes::make(&node, &mut changes) => changed?,
         }
-        let growth = verdict::growth(&samples)?;
+        let mut growth = verdict::growth(&samples)?;
+        growth.push(verdict::growth_at_rest(at_rest, sample::at_rest(&node).await));
         let calls = load.tally().since(before);
         let passed = growth.iter().all(Growth::is_within) && calls.unexpected == 0;
         let seconds = samples.len() as u64;

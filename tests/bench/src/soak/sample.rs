@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use spillway_tests::Node;
 
+use super::load::WAITING_MAX;
+
 /// What a node holds at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
@@ -23,6 +25,12 @@ pub(super) async fn each_second(node: &Node, samples: &mut Vec<Sample>) {
         second.tick().await;
         samples.push(take(node));
     }
+}
+
+/// What the node holds when nobody has called it for a while, and nobody's connection waits any more.
+pub(super) async fn at_rest(node: &Node) -> Sample {
+    tokio::time::sleep(2 * WAITING_MAX).await;
+    take(node)
 }
 
 /// See proc(5).
