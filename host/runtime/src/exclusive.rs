@@ -97,7 +97,11 @@ impl Exclusive {
         let caller = Caller::default();
         let guard = CallerGuard(caller.clone());
         let work = serve(self.pool.clone(), invocation.clone(), request, sender, caller.clone());
-        let mut guest = Guest::new(work, caller, self.pool.grants.long_calls.clone());
+        let grants = &self.pool.grants;
+        let mut guest = Guest::new(work, caller, grants.long_calls.clone());
+        if grants.habit.is_long() {
+            guest.move_on();
+        }
         let answered = poll_fn(|cx| {
             guest.advance(cx);
             Pin::new(&mut receiver).poll(cx)
@@ -142,10 +146,16 @@ impl Guest {
     fn advance(&mut self, cx: &mut Context<'_>) {
         let AtWork::Here(work) = &mut self.at_work else { return };
         let is_done = work.as_mut().poll(cx).is_ready();
-        if (is_done || self.caller.0.is_long.load(Relaxed))
-            && let AtWork::Here(work) = std::mem::replace(&mut self.at_work, AtWork::Done)
-            && !is_done
-        {
+        if is_done {
+            self.at_work = AtWork::Done;
+        } else if self.caller.0.is_long.load(Relaxed) {
+            self.move_on();
+        }
+    }
+
+    /// Lets it run elsewhere from now on.
+    fn move_on(&mut self) {
+        if let AtWork::Here(work) = std::mem::replace(&mut self.at_work, AtWork::Done) {
             self.at_work = AtWork::There(self.long_calls.spawn(work).abort_handle());
         }
     }
@@ -248,11 +258,11 @@ async fn serve(
         let mut suspicion = Suspicion::default();
         let mut guest = poll_fn(|cx| {
             let before = Instant::now();
-            suspicion.begin();
+            suspicion.begin(&pool.grants.habit);
             // What it holds changes while it runs only, but for tensors that native code lets go.
             invocation.note_memory(held.bytes(), before - turn_ended);
             let polled = guest.as_mut().poll(cx);
-            if suspicion.end(interrupted.swap(false, Relaxed)) {
+            if suspicion.end(interrupted.swap(false, Relaxed), &pool.grants.habit) {
                 caller.0.is_long.store(true, Relaxed);
             }
             turn_ended = Instant::now();

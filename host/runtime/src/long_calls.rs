@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ struct Threads {
 #[derive(Debug, Default)]
 pub(crate) struct Suspicion {
     is_suspected: bool,
-    /// Time of a core that the thread had had when the turn began, where it is watched.
+    is_measured: bool,
+    /// Time of a core that the thread had had when the turn began, where it is measured.
     before: Duration,
 }
 
@@ -42,16 +44,42 @@ const LONG: Duration = Duration::from_millis(1);
 
 impl Suspicion {
     /// A turn of the guest begins on this thread.
-    pub(crate) fn begin(&mut self) {
-        if self.is_suspected {
+    pub(crate) fn begin(&mut self, habit: &Habit) {
+        self.is_measured = self.is_suspected || habit.is_long();
+        if self.is_measured {
             self.before = time_of_this_thread();
         }
     }
 
     /// The turn is over, on the same thread. Says whether the guest computes for long.
-    pub(crate) fn end(&mut self, was_interrupted: bool) -> bool {
+    pub(crate) fn end(&mut self, was_interrupted: bool, habit: &Habit) -> bool {
         let was_suspected = std::mem::replace(&mut self.is_suspected, was_interrupted);
-        was_interrupted && was_suspected && time_of_this_thread().saturating_sub(self.before) >= LONG
+        let was_long = self.is_measured && time_of_this_thread().saturating_sub(self.before) >= LONG;
+        habit.note(was_long);
+        was_long && was_suspected && was_interrupted
+    }
+}
+
+/// Whether the guests of a function compute for long, by their turns so far: then the next one begins where it is going to
+/// end up.
+#[derive(Debug, Default)]
+pub(crate) struct Habit(AtomicU32);
+
+/// A long turn is remembered for so many short ones.
+const REMEMBERED: u32 = 16;
+
+impl Habit {
+    pub(crate) fn is_long(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+
+    fn note(&self, was_long: bool) {
+        match self.0.load(Relaxed) {
+            0 if !was_long => {}
+            _ if was_long => self.0.store(REMEMBERED, Relaxed),
+            // Two threads that forget at once forget a little less.
+            left => self.0.store(left - 1, Relaxed),
+        }
     }
 }
 
@@ -85,7 +113,9 @@ impl LongCalls {
     ) {
         let usual = Handle::current();
         let work = Some(Box::pin(work) as Work);
-        tokio::spawn(Moving { work, is_long: Some(is_long), is_here: false, usual, here: self.clone() });
+        let is_here = is_long();
+        let to = if is_here { self.0.handle.clone() } else { usual.clone() };
+        to.spawn(Moving { work, is_long: Some(is_long), is_here, usual, here: self.clone() });
     }
 }
 
@@ -129,31 +159,48 @@ impl<L: Fn() -> bool + Send + Unpin + 'static> Future for Moving<L> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::atomic::AtomicBool;
     use std::thread::current;
 
     use super::*;
 
+    fn turn(suspicion: &mut Suspicion, habit: &Habit, is_busy: bool, was_interrupted: bool) -> bool {
+        suspicion.begin(habit);
+        let before = time_of_this_thread();
+        if !is_busy {
+            std::thread::sleep(2 * LONG);
+        }
+        while is_busy && time_of_this_thread() - before < 2 * LONG {
+            std::hint::spin_loop();
+        }
+        suspicion.end(was_interrupted, habit)
+    }
+
     #[test]
     fn who_waits_for_a_core_does_not_compute_for_long_and_who_has_one_does() {
-        let turn = |suspicion: &mut Suspicion, is_busy: bool| {
-            suspicion.begin();
-            let before = time_of_this_thread();
-            if !is_busy {
-                std::thread::sleep(2 * LONG);
-            }
-            while is_busy && time_of_this_thread() - before < 2 * LONG {
-                std::hint::spin_loop();
-            }
-            suspicion.end(true)
-        };
-        let mut suspicion = Suspicion::default();
-        assert!(!turn(&mut suspicion, true), "once is no proof: the clock may have struck right after it began");
-        assert!(!turn(&mut suspicion, false));
-        assert!(turn(&mut suspicion, true));
-        suspicion.begin();
-        assert!(!suspicion.end(false));
-        assert!(!turn(&mut suspicion, true), "it is forgotten once it waits");
+        let (mut suspicion, habit) = (Suspicion::default(), Habit::default());
+        assert!(!turn(&mut suspicion, &habit, true, true), "once is no proof: the clock may have struck as it began");
+        assert!(!turn(&mut suspicion, &habit, false, true));
+        assert!(!habit.is_long());
+        assert!(turn(&mut suspicion, &habit, true, true));
+        suspicion.begin(&habit);
+        assert!(!suspicion.end(false, &habit));
+        assert!(!turn(&mut suspicion, &habit, true, true), "it is forgotten once it waits");
+    }
+
+    #[test]
+    fn a_long_turn_is_remembered_for_some_short_ones() {
+        let (mut suspicion, habit) = (Suspicion::default(), Habit::default());
+        turn(&mut suspicion, &habit, true, true);
+        turn(&mut suspicion, &habit, true, true);
+        for _ in 0..REMEMBERED {
+            assert!(habit.is_long());
+            // Another sandbox of the same function, and its thread had to wait for a core.
+            turn(&mut Suspicion::default(), &habit, false, false);
+        }
+        assert!(!habit.is_long());
+        turn(&mut Suspicion::default(), &habit, true, false);
+        assert!(!habit.is_long(), "it is not measured what nothing speaks against");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,7 @@ use crate::fault::Fault;
 use crate::function::{Function, FunctionUse};
 use crate::host::{KeyValue, LogSink, OutboundSink};
 use crate::imports;
+use crate::long_calls::Habit;
 use crate::outbound::{Egress, EgressConfig, Outbound};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::Shared;
@@ -202,6 +203,7 @@ impl Runtime {
             outbound: Arc::new(outbound),
             total: usage.clone(),
             long_calls: self.engines.long_calls.clone(),
+            habit: Habit::default(),
         });
         let linked = self.link(&compiled.component, interface, grants.clone(), policy)?;
         match &linked {

@@ -18,7 +18,7 @@ use crate::function::FunctionUse;
 use crate::host::{KeyValue, LogSink};
 use crate::invocation::Invocation;
 use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
-use crate::long_calls::LongCalls;
+use crate::long_calls::{Habit, LongCalls};
 use crate::outbound::{Hooks, Outbound};
 use crate::output::LineOutput;
 
@@ -42,6 +42,7 @@ pub(crate) struct Grants {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) total: Arc<FunctionUse>,
     pub(crate) long_calls: LongCalls,
+    pub(crate) habit: Habit,
 }
 
 /// One sandbox's state.
@@ -160,6 +161,13 @@ struct Task {
     answered: Arc<AtomicBool>,
 }
 
+impl Task {
+    /// Its invocation has ended without an answer, and its guest may not have noticed.
+    fn may_come_back(&self) -> bool {
+        !self.answered.load(Relaxed) && self.deadline + REMEMBERED > Instant::now()
+    }
+}
+
 impl Attribution {
     pub(crate) fn set_sole(&self, invocation: &Arc<Invocation>) {
         self.lock().sole = Some(Arc::downgrade(invocation));
@@ -167,9 +175,7 @@ impl Attribution {
 
     pub(crate) fn add(&self, task: GuestTaskId, invocation: &Arc<Invocation>) {
         let mut running = self.lock();
-        running
-            .tasks
-            .retain(|_, task| task.invocation.strong_count() > 0 || task.deadline + REMEMBERED > Instant::now());
+        running.tasks.retain(|_, task| task.invocation.strong_count() > 0 || task.may_come_back());
         let deadline = invocation.deadline;
         running
             .tasks

@@ -10,6 +10,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::framing::Framing;
 
+/// An answer of no more bytes is copied together: that costs less than to have the kernel collect its parts.
+const SMALL: usize = 1024;
+
 /// A connection that is looked after. Only what waits costs a timer.
 pub(super) struct Guarded<S> {
     stream: S,
@@ -102,6 +105,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        if length <= SMALL {
+            let mut small = [0; SMALL];
+            let mut rest = &mut small[..];
+            for part in parts {
+                let (place, after) = rest.split_at_mut(part.len());
+                place.copy_from_slice(part);
+                rest = after;
+            }
+            return self.poll_write(cx, &small[..length]);
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
         self.written(result, cx)
     }

@@ -14,6 +14,7 @@ mod replay;
 mod respond;
 mod send;
 mod serve;
+mod settle;
 mod wishes;
 
 pub(crate) use accept::Listener;

@@ -1,7 +1,7 @@
 //! WASI 0.3: sandboxes that serve several invocations at once.
 //!
 //! ```text
-//! call ──> shelf: which sandbox? ──job──> worker: one task per sandbox, owns its store ──> guest
+//! call ──> shelf: which sandbox? ──job──> driver: on whose thread? ──> worker: one per sandbox, owns its store ──> guest
 //! ```
 //!
 //! A task of a shared sandbox cannot be cancelled, only the sandbox dropped. So a loop or a trap takes the sandbox and
@@ -10,6 +10,7 @@
 //!
 //! wasmtime's own `ProxyHandler` does nearly this; `docs/decisions/0006-our-own-worker.md` says why it does not serve here.
 
+mod driver;
 mod lifetime;
 mod shelf;
 mod worker;
@@ -142,7 +143,7 @@ impl Pool {
     fn send(self: &Arc<Self>, mut job: Job) -> Arc<Sandbox> {
         loop {
             let sandbox = job.seat.sandbox().clone();
-            match sandbox.send(job) {
+            match sandbox.send(job, &self.grants.habit) {
                 Ok(()) => return sandbox,
                 // One that has failed is off the shelf, so that this ends.
                 Err(refused) => job = Job { seat: self.seat(), ..*refused },
@@ -159,8 +160,10 @@ impl Pool {
 
     fn start(self: &Arc<Self>, seat: &Seat, jobs: UnboundedReceiver<Job>) {
         let sandbox = seat.sandbox().clone();
-        let worker = worker::run(self.clone(), sandbox.clone(), jobs);
-        self.grants.long_calls.spawn_where_it_belongs(worker, move || sandbox.is_long());
+        let worker = sandbox.driver.drive(worker::run(self.clone(), sandbox.clone(), jobs));
+        let grants = self.grants.clone();
+        let is_long = move || sandbox.is_long() || grants.habit.is_long();
+        self.grants.long_calls.spawn_where_it_belongs(worker, is_long);
     }
 
     async fn instantiate(&self) -> Result<(Store<SandboxState>, Service), Fault> {

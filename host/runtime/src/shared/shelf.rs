@@ -9,9 +9,11 @@ use spillway_types::SandboxPolicy;
 use tokio::sync::{mpsc, watch};
 
 use super::Job;
+use super::driver::Driver;
 use crate::activity::{Activity, Keep};
 use crate::fault::Fault;
 use crate::invocation::Invocation;
+use crate::long_calls::Habit;
 
 /// Invocations after which even a healthy sandbox is replaced, so that a guest's slow leak stays bounded.
 const REUSE_MAX: usize = 100_000;
@@ -54,8 +56,10 @@ pub(super) struct Sandbox {
     /// It outlasted its patience: the guest is late, whatever else the error says.
     pub(super) late: AtomicBool,
     pub(super) activity: Activity,
-    /// Wakes the worker when a seat is free or the sandbox is taken off the shelf.
+    /// Wakes the worker when the sandbox is taken off the shelf, and when a seat of one that is off, or long, is free.
     pub(super) waker: AtomicWaker,
+    /// Lets its worker run.
+    pub(super) driver: Arc<Driver>,
     fate: watch::Sender<Option<Fate>>,
 }
 
@@ -177,13 +181,16 @@ impl Sandbox {
             late: AtomicBool::new(false),
             activity: Activity::new(),
             waker: AtomicWaker::new(),
+            driver: Arc::default(),
             fate: watch::Sender::new(None),
         }
     }
 
-    /// Hands a job over, or back if the sandbox has just failed.
-    pub(super) fn send(&self, job: Job) -> Result<(), Box<Job>> {
-        self.jobs.send(job).map_err(|refused| Box::new(refused.0))
+    /// Hands a job over, or back if the sandbox has just failed. The guest runs at once, in here, where nobody else lets it run.
+    pub(super) fn send(&self, job: Job, habit: &Habit) -> Result<(), Box<Job>> {
+        let send = || self.jobs.send(job).map_err(|refused| Box::new(refused.0));
+        let is_long = || self.is_long() || habit.is_long();
+        if is_long() { send() } else { self.driver.help(send, is_long) }
     }
 
     /// The guest waits: it can take more.
@@ -233,7 +240,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, SeqCst);
-        self.0.waker.wake();
+        // Else there is nothing to do before the next call comes, or its patience ends.
+        if !self.0.is_open() || self.0.is_long() {
+            self.0.waker.wake();
+        }
     }
 }
 

@@ -56,9 +56,10 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
         let mut lifetime = Lifetime::new(pool.grants.limits.deadline);
         let mut turn_ended = Instant::now();
         let mut suspicion = Suspicion::default();
+        let mut looked_again = false;
         poll_fn(|cx| {
             let before = Instant::now();
-            suspicion.begin();
+            suspicion.begin(&pool.grants.habit);
             // What it holds changes while it runs only, but for tensors that native code lets go.
             inside.hold(held.bytes(), before - turn_ended);
             let mut polled = drive.as_mut().poll(cx);
@@ -70,7 +71,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             inside.charge(held.bytes(), turn_ended - before);
             // Before the answers leave: the next call may come at once, and finds the sandbox free.
             let was_interrupted = interrupted.swap(false, Relaxed);
-            if suspicion.end(was_interrupted) {
+            if suspicion.end(was_interrupted, &pool.grants.habit) {
                 sandbox.interrupt();
             } else if polled.is_pending() && !was_interrupted {
                 sandbox.rest();
@@ -79,7 +80,16 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
-            match lifetime.poll(cx, &watch, &sandbox) {
+            let status = lifetime.poll(cx, &watch, &sandbox);
+            let looks_again = status.is_ready() && sandbox.taken() == 0 && !looked_again;
+            looked_again = looks_again;
+            match status {
+                // Who leaves a seat says nothing, so that all may have left since.
+                Poll::Ready(Status::Answering | Status::Finishing) if looks_again => {
+                    sandbox.waker.wake();
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 Poll::Ready(Status::Idle) if pool.shelf.take_off_if_empty(&sandbox) => Poll::Ready(Ok(())),
                 // Somebody has just sat down; what comes next wakes this task.
                 Poll::Ready(Status::Idle) | Poll::Pending => Poll::Pending,

@@ -1,0 +1,129 @@
+//! An answer that is there as a whole when its head is goes out with its length, and not in chunks: one write, and nothing of
+//! the sandbox waits for the caller to take it.
+
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
+use spillway_runtime::{Body, BodyError};
+
+type Step = Option<Result<Frame<Bytes>, BodyError>>;
+
+/// Looks, without waiting, whether a body of unknown length ends with its first frame.
+pub(super) async fn settle(body: Body) -> Body {
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    let mut body = Some(body);
+    poll_fn(|cx| Poll::Ready(body.take().map(|body| settled(body, cx)))).await.expect("it is polled once")
+}
+
+fn settled(mut body: Body, cx: &mut Context<'_>) -> Body {
+    let Poll::Ready(first) = Pin::new(&mut body).poll_frame(cx) else { return body };
+    let data = match first {
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Begun { ready: [Some(Some(Ok(trailers))), None], body }.boxed_unsync(),
+        },
+        None => return whole(Bytes::new()),
+        failed => return Begun { ready: [Some(failed), None], body }.boxed_unsync(),
+    };
+    match Pin::new(&mut body).poll_frame(cx) {
+        Poll::Ready(None) => whole(data),
+        Poll::Ready(second) => Begun { ready: [Some(Some(Ok(Frame::data(data)))), Some(second)], body }.boxed_unsync(),
+        Poll::Pending => Begun { ready: [Some(Some(Ok(Frame::data(data)))), None], body }.boxed_unsync(),
+    }
+}
+
+fn whole(data: Bytes) -> Body {
+    Full::new(data).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of which some has been read already.
+struct Begun {
+    /// In this order.
+    ready: [Option<Step>; 2],
+    body: Body,
+}
+
+impl HttpBody for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
+        let [first, second] = &mut self.ready;
+        match mem::replace(first, second.take()) {
+            Some(step) => Poll::Ready(step),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready[0].is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http::{HeaderMap, HeaderValue};
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn body(steps: Vec<Result<Frame<Bytes>, BodyError>>) -> Body {
+        StreamBody::new(stream::iter(steps)).boxed_unsync()
+    }
+
+    fn data(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
+        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    #[tokio::test]
+    async fn what_is_whole_has_a_length_and_what_may_go_on_has_none() {
+        for (steps, length) in
+            [(vec![], Some(0)), (vec![data("one")], Some(3)), (vec![data("one"), data("two"), data("three")], None)]
+        {
+            let text: String = steps
+                .iter()
+                .map(|step| String::from_utf8_lossy(step.as_ref().unwrap().data_ref().unwrap()).into_owned())
+                .collect();
+            let settled = settle(body(steps)).await;
+            assert_eq!(settled.size_hint().exact(), length);
+            assert_eq!(settled.collect().await.unwrap().to_bytes(), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn trailers_and_failures_come_after_what_came_before_them() {
+        let trailers = HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("a"))]);
+        for before in [vec![], vec![data("one")], vec![data("one"), data("two")]] {
+            let count = before.len();
+            let mut steps = before;
+            steps.push(Ok(Frame::trailers(trailers.clone())));
+            let collected = settle(body(steps)).await.collect().await.unwrap();
+            assert_eq!(collected.trailers(), Some(&trailers), "after {count}");
+        }
+        let mut failing = settle(body(vec![data("one"), Err(BodyError::HttpResponseIncomplete)])).await;
+        assert!(failing.frame().await.unwrap().is_ok());
+        assert!(failing.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_yet_is_not_waited_for() {
+        let (mut write, read) = futures::channel::mpsc::channel(1);
+        let mut settled = settle(StreamBody::new(read).boxed_unsync()).await;
+        write.try_send(data("late")).unwrap();
+        drop(write);
+        assert_eq!(settled.frame().await.unwrap().unwrap().into_data().unwrap(), "late");
+        assert!(settled.frame().await.is_none());
+    }
+}
