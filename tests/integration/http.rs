@@ -82,6 +82,26 @@ async fn head_and_options_are_answered_as_the_route_has_it() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_whole_leaves_with_its_length_and_one_that_streams_in_chunks() {
+    let node = node(&[]).await;
+    node.deploy("constant").await;
+    for (path, length) in [("/plain/greet", "20"), ("/constant", "20"), ("/hello", "14")] {
+        // Where the guest was interrupted before its last step it is not whole yet.
+        wait_until("an answer has its length", SOON, async || {
+            let answer = node.call(path).await;
+            let named = answer.header("content-length").map(ToOwned::to_owned);
+            assert_eq!(answer.ok().len().to_string(), length, "{path}");
+            named.as_deref() == Some(length)
+        })
+        .await;
+    }
+    let said =
+        Raw::ask(&node, "GET /hello/stream?chunks=3&bytes=5 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(said.contains("transfer-encoding: chunked\r\n") && !said.contains("content-length"), "{said}");
+    assert!(said.ends_with("0\r\n\r\n"), "{said}");
+}
+
+#[tokio::test]
 async fn a_caller_that_waits_to_be_asked_is_asked_only_for_what_is_read() {
     let node = node(&[]).await;
     let ask = async |path: &str, fields: &str| {

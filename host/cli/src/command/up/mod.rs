@@ -1,22 +1,27 @@
 //! `spillway up`: starts a node.
 
-use std::io::IsTerminal as _;
-use std::net::{IpAddr, SocketAddr};
+mod callers;
+mod cluster;
+mod process;
+mod values;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
-use spillway_trust::PublicKey;
-use spillway_types::{Auth, Money, Role, Site, format_bytes, parse_bytes, parse_duration};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use spillway_types::{Money, format_bytes, parse_bytes, parse_duration};
 
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::hardened::{Needs, harden};
 use crate::{home, output};
+use callers::Callers;
+use cluster::Cluster;
+use process::{LogFormat, shutdown_signal, start_log};
+use values::{Idle, address, network, parse_idle};
 
 /// Start a node and serve until Ctrl-C or SIGTERM
 ///
@@ -123,149 +128,6 @@ pub(crate) struct Up {
     log_format: LogFormat,
 }
 
-/// Who may call, and how.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Callers")]
-struct Callers {
-    /// Certificate chain in PEM: --listen speaks HTTPS; read again when it changes
-    #[arg(long, env = "SPILLWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// Key of the certificate in PEM, which others may not read
-    #[arg(long, env = "SPILLWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// File of callers and their tokens, as `spillway caller new` writes it; read again when it changes
-    #[arg(long, env = "SPILLWAY_CALLERS", value_name = "FILE")]
-    callers: Option<PathBuf>,
-    /// Who may call routes whose manifest does not say it [default: none on loopback; must be said elsewhere]
-    #[arg(long, env = "SPILLWAY_AUTH", value_name = "none|token")]
-    auth: Option<Auth>,
-    /// How long a caller may neither send what is awaited nor take what is sent
-    #[arg(
-        long,
-        env = "SPILLWAY_STALL_TIMEOUT",
-        default_value = "30s",
-        value_parser = parse_duration,
-        value_name = "DURATION"
-    )]
-    stall_timeout: Duration,
-}
-
-impl Callers {
-    /// Who may call where a manifest does not say it.
-    ///
-    /// # Errors
-    /// Anybody could, from other machines, and nobody has said so; or nobody could.
-    fn auth(&self, listen: SocketAddr) -> Result<Auth, String> {
-        match (self.auth, &self.callers) {
-            (Some(Auth::Token), None) => {
-                Err("--auth token needs the callers' tokens; name their file with --callers".to_owned())
-            }
-            (Some(auth), _) => Ok(auth),
-            (None, _) if listen.ip().is_loopback() => Ok(Auth::None),
-            (None, Some(_)) => Ok(Auth::Token),
-            (None, None) => Err(format!(
-                "functions on {listen} can be called from other machines; say who may: --callers FILE with tokens \
-                 (`spillway caller new` makes them), or --auth none for anybody"
-            )),
-        }
-    }
-}
-
-/// How to join a cluster.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Cluster")]
-struct Cluster {
-    /// Control store of the cluster to join, nats://HOST:PORT; several for several servers of it [default: alone]
-    #[arg(long, env = "SPILLWAY_JOIN", value_delimiter = ',', value_name = "URL", requires = "identity")]
-    join: Vec<String>,
-    /// Folder with the node's certificate, key and authority, as `spillway ca issue` makes it
-    #[arg(long, env = "SPILLWAY_IDENTITY", value_name = "DIR", requires = "join")]
-    identity: Option<PathBuf>,
-    /// What the node is for; has to be what its certificate says [default: what its certificate says]
-    #[arg(long, env = "SPILLWAY_ROLE", value_name = "edge|cloud", requires = "join")]
-    role: Option<Role>,
-    /// Where the node stands; has to be what its certificate says [default: what its certificate says]
-    #[arg(long, env = "SPILLWAY_SITE", value_name = "SITE", requires = "join")]
-    site: Option<Site>,
-    /// Where other nodes reach this one
-    #[arg(long, env = "SPILLWAY_PEER", default_value = "127.0.0.1:3002", value_name = "ADDRESS:PORT", value_parser = address)]
-    peer: SocketAddr,
-    /// Under which name or address other nodes find this one [default: that of --peer]
-    #[arg(long, env = "SPILLWAY_ADVERTISE", value_name = "HOST[:PORT]", requires = "join")]
-    advertise: Option<String>,
-    /// Deployer's key to trust, as `spillway key show` prints it; may be given several times
-    #[arg(long, env = "SPILLWAY_TRUST", value_delimiter = ',', value_name = "PUBLIC KEY", requires = "join")]
-    trust: Vec<PublicKey>,
-    /// Monitoring of the control store, http://HOST:PORT, to learn whether what it acknowledges lasts
-    #[arg(long, env = "SPILLWAY_NATS_MONITORING", value_name = "URL", requires = "join")]
-    nats_monitoring: Option<String>,
-    /// File with credentials for the control store
-    #[arg(long, env = "SPILLWAY_NATS_CREDS", value_name = "FILE", requires = "join")]
-    nats_creds: Option<PathBuf>,
-    /// Copies that the control store is to keep, where this node is the first
-    #[arg(long, env = "SPILLWAY_NATS_REPLICAS", default_value_t = 1, value_name = "N")]
-    nats_replicas: usize,
-    /// Refuse a control store of which it is not known that what it acknowledges lasts
-    #[arg(long, env = "SPILLWAY_STRICT", requires = "join")]
-    strict: bool,
-}
-
-impl Cluster {
-    /// `None` for a node that stays alone.
-    fn config(self) -> Option<spillway_node::ClusterConfig> {
-        let identity = self.identity?;
-        if self.join.is_empty() {
-            return None;
-        }
-        Some(spillway_node::ClusterConfig {
-            join: self.join,
-            identity,
-            role: self.role,
-            site: self.site,
-            peer: self.peer,
-            advertise: self.advertise,
-            trust: self.trust,
-            monitor: self.nats_monitoring,
-            credentials: self.nats_creds,
-            replicas: self.nats_replicas,
-            strict: self.strict,
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// Lines for people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-/// How long something may be idle; `None` for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Idle(Option<Duration>);
-
-fn parse_idle(text: &str) -> Result<Idle, String> {
-    if matches!(text, "never" | "0") {
-        return Ok(Idle(None));
-    }
-    let idle = parse_duration(text).map_err(|error| format!("{error}, or `never`"))?;
-    Ok(Idle(Some(idle).filter(|idle| !idle.is_zero())))
-}
-
-/// An address to listen on; `localhost` as people write it.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    numeric.parse().map_err(|_| format!("`{text}` is not an address; write IP address and port, as in 127.0.0.1:3000"))
-}
-
-/// A network, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
-    let one = text.parse::<IpAddr>().map(IpNet::from);
-    one.or_else(|_| text.parse())
-        .map_err(|_| format!("`{text}` is neither a network nor an address; write one like 10.0.0.0/8 or 127.0.0.1"))
-}
-
 impl Up {
     /// Takes away what the node does not need, if it was asked for. To be called before any thread is started.
     ///
@@ -368,65 +230,14 @@ fn refuse_open_api(api: SocketAddr, token: Option<&str>) -> Result<(), String> {
     ))
 }
 
-fn start_log(format: LogFormat) -> anyhow::Result<()> {
-    let filter = match std::env::var("SPILLWAY_LOG") {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
-            Failure::Usage(format!("SPILLWAY_LOG=`{text}` is not a log filter: {error}; write `info`"))
-        })?,
-        // What a function's request to another server failed with is told to the function.
-        _ => EnvFilter::new("info,async_nats=warn,wasmtime_wasi_http=error"),
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
-}
-
 fn default_data() -> anyhow::Result<PathBuf> {
     home::folder("XDG_DATA_HOME", ".local/share")
         .context("there is no home folder to keep data in; name a folder with --data")
 }
 
-/// Ends on the first Ctrl-C or SIGTERM; a second one ends the process, for whoever does not want to wait.
-fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be handled")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if std::io::stderr().is_terminal() {
-            eprintln!("draining; Ctrl-C once more stops at once");
-        }
-        // Not joined: it lives until the process ends, which is what it may bring about.
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            std::process::exit(130);
-        });
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn models_are_idle_after_a_duration_or_never() {
-        assert_eq!(parse_idle("90s"), Ok(Idle(Some(Duration::from_secs(90)))));
-        for never in ["never", "0", "0s"] {
-            assert_eq!(parse_idle(never), Ok(Idle(None)));
-        }
-        assert!(parse_idle("soon").unwrap_err().contains("`never`"));
-    }
 
     #[test]
     fn the_control_api_off_loopback_needs_a_token() {
