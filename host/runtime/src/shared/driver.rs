@@ -128,3 +128,127 @@ impl Drop for Task {
         drop(ended);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+    use std::thread::{ThreadId, current};
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// A worker that counts what it is sent, and the thread that it did the last on.
+    struct Counter {
+        driver: Arc<Driver>,
+        send: UnboundedSender<()>,
+        count: Arc<AtomicUsize>,
+        last: Arc<Mutex<Option<ThreadId>>>,
+    }
+
+    impl Counter {
+        fn new() -> (Self, Task) {
+            let (send, mut received) = unbounded_channel();
+            let (driver, count, last) = (Arc::<Driver>::default(), Arc::<AtomicUsize>::default(), Arc::default());
+            let counter = Self { driver: driver.clone(), send, count: count.clone(), last: Arc::clone(&last) };
+            let task = driver.drive(async move {
+                while received.recv().await.is_some() {
+                    *last.lock().unwrap() = Some(current().id());
+                    count.fetch_add(1, SeqCst);
+                }
+            });
+            (counter, task)
+        }
+
+        fn help(&self, is_long: bool) {
+            self.driver.help(|| self.send.send(()).unwrap(), || is_long);
+        }
+
+        async fn has_counted(&self, all: usize) {
+            let counted = async {
+                while self.count.load(SeqCst) < all {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), counted).await.expect("nothing is lost");
+            assert_eq!(self.count.load(SeqCst), all);
+        }
+    }
+
+    #[test]
+    fn who_brings_something_has_it_done_in_place() {
+        let (counter, _task) = Counter::new();
+        for count in 1..=3 {
+            counter.help(false);
+            assert_eq!(counter.count.load(SeqCst), count);
+        }
+        assert_eq!(*counter.last.lock().unwrap(), Some(current().id()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nothing_is_lost_where_calls_and_the_task_meet() {
+        const EACH: usize = 20_000;
+        let (counter, task) = Counter::new();
+        tokio::spawn(task);
+        let counter = Arc::new(counter);
+        let bring = |counter: Arc<Counter>, helps: bool| {
+            tokio::task::spawn_blocking(move || {
+                for _ in 0..EACH {
+                    if helps { counter.help(false) } else { counter.send.send(()).unwrap() }
+                }
+            })
+        };
+        for brought in [true, true, true, false].map(|helps| bring(counter.clone(), helps)) {
+            brought.await.unwrap();
+        }
+        counter.has_counted(4 * EACH).await;
+    }
+
+    #[tokio::test]
+    async fn what_takes_more_turns_than_a_call_gives_goes_on_in_the_task() {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let driver = Arc::<Driver>::default();
+        let counted = turns.clone();
+        let task = driver.drive(poll_fn(move |cx| {
+            if counted.fetch_add(1, SeqCst) + 1 == 3 * TURNS_MAX {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        driver.help(|| (), || false);
+        assert_eq!(turns.load(SeqCst), TURNS_MAX);
+        task.await;
+        assert_eq!(turns.load(SeqCst), 3 * TURNS_MAX);
+        assert!(driver.try_take().unwrap().is_none(), "it is done, and gone");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_worker_and_not_the_call() {
+        struct Dropped(Arc<AtomicBool>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.store(true, SeqCst);
+            }
+        }
+        let dropped = Arc::new(AtomicBool::new(false));
+        let told = Dropped(dropped.clone());
+        let driver = Arc::<Driver>::default();
+        let task = driver.drive(async move {
+            let _told = told;
+            panic!("on purpose");
+        });
+        driver.help(|| (), || false);
+        assert!(dropped.load(SeqCst));
+        task.await;
+    }
+
+    #[test]
+    fn a_task_that_goes_takes_the_worker_along() {
+        let (counter, task) = Counter::new();
+        drop(task);
+        assert!(counter.send.is_closed());
+    }
+}
