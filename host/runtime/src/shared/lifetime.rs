@@ -70,7 +70,8 @@ impl Lifetime {
         loop {
             let (status, since) = watch.get();
             let until = match status {
-                Status::Idle => since + IDLE_MAX,
+                // It may have been noticed late.
+                Status::Idle => since.min(sandbox.activity.last()) + IDLE_MAX,
                 // From the last request on: earlier ones are past their deadlines by then, too.
                 Status::Answering => since + self.patience,
                 // A response may take its time as long as bytes move.
