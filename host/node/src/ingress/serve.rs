@@ -186,8 +186,7 @@ impl Node {
                     response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
                 let length = if is_head { Some(0) } else { announced };
                 let bill = record.bill();
-                let (head, body) = response.into_parts();
-                let response = Response::from_parts(head, settle(body).await);
+                let response = settle(response).await;
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
                 // Only nodes say that they have not run a call, which of them has, or what it costs: who has sent it would

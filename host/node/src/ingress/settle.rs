@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use spillway_runtime::{Body, BodyError};
@@ -14,12 +16,17 @@ use spillway_runtime::{Body, BodyError};
 type Step = Option<Result<Frame<Bytes>, BodyError>>;
 
 /// Looks, without waiting, whether a body of unknown length ends with its first frame.
-pub(super) async fn settle(body: Body) -> Body {
-    if body.size_hint().exact().is_some() {
-        return body;
+///
+/// One whose head announces a length stays as it is: the server takes the word of a body that knows its length, and does not see
+/// any more that the head says another.
+pub(super) async fn settle(response: Response<Body>) -> Response<Body> {
+    if response.headers().contains_key(CONTENT_LENGTH) || response.body().size_hint().exact().is_some() {
+        return response;
     }
+    let (head, body) = response.into_parts();
     let mut body = Some(body);
-    poll_fn(|cx| Poll::Ready(body.take().map(|body| settled(body, cx)))).await.expect("it is polled once")
+    let body = poll_fn(|cx| Poll::Ready(body.take().map(|body| settled(body, cx)))).await;
+    Response::from_parts(head, body.expect("it is polled once"))
 }
 
 fn settled(mut body: Body, cx: &mut Context<'_>) -> Body {
@@ -81,6 +88,18 @@ mod tests {
 
     fn body(steps: Vec<Result<Frame<Bytes>, BodyError>>) -> Body {
         StreamBody::new(stream::iter(steps)).boxed_unsync()
+    }
+
+    async fn settle(body: Body) -> Body {
+        super::settle(Response::new(body)).await.into_body()
+    }
+
+    #[tokio::test]
+    async fn a_length_that_the_head_announces_stays_what_is_checked() {
+        let mut response = Response::new(body(vec![data("one")]));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("10"));
+        let response = super::settle(response).await;
+        assert_eq!(response.body().size_hint().exact(), None);
     }
 
     fn data(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
