@@ -17,7 +17,8 @@ Examples:
   cargo xtask bench overflow --json --seconds 8
   cargo xtask bench http --json
   cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3
-  cargo xtask bench http --only idle_function_bytes --components 200")]
+  cargo xtask bench http --only idle_function_bytes --components 200
+  cargo xtask bench http --only neighbour_p99 --neighbours loop,allocate")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -39,7 +40,7 @@ enum Which {
     },
     /// HTTP and sandboxes beside `wasmtime serve`, workerd and plain hyper; memory and sizes
     Http {
-        /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT
+        /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT, --neighbours LIST
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },

@@ -26,6 +26,7 @@ use crate::spread::Spread;
 use contender::Contender;
 pub(crate) use hello::Hello;
 use load::{Load, load};
+use neighbours::Neighbour;
 
 #[derive(Args)]
 pub(crate) struct Http {
@@ -44,6 +45,9 @@ pub(crate) struct Http {
     /// Only figures whose key contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Neighbours that misbehave, for `neighbour_p99`
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Neighbour::ALL)]
+    neighbours: Vec<Neighbour>,
 }
 
 /// The figures that one comparison of all servers gives.
@@ -100,7 +104,7 @@ impl Http {
             report.add("fresh_two_cores_over_one", ratios, 1.6, 1.8);
         }
         if self.wants(&["neighbour_p99"]) {
-            let ratios = neighbours::ratios(self.seconds, self.rounds).await?;
+            let ratios = neighbours::ratios(self.seconds, self.rounds, &self.neighbours).await?;
             report.add("neighbour_p99", ratios, 2.0, 1.5);
         }
         if self.wants(&["node_idle_bytes", "binary_bytes"]) {

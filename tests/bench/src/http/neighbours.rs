@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use clap::ValueEnum;
 use spillway_tests::{Node, bundle, bundle_file, manifest_of, with_manifest};
 
 use super::load::load;
@@ -14,16 +15,31 @@ use crate::caller::Caller;
 /// Connections, each with at most one call under way.
 const CALLERS: u32 = 16;
 
+/// What a neighbour does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Neighbour {
+    /// Computes for ever
+    Loop,
+    /// Takes all memory
+    Allocate,
+    /// Is being deployed
+    Deploy,
+}
+
+impl Neighbour {
+    pub(super) const ALL: [Self; 3] = [Self::Loop, Self::Allocate, Self::Deploy];
+}
+
 /// The 99th percentile of hello at half load beside functions that loop, take all memory and are being deployed, over that of
 /// hello alone.
-pub(super) async fn ratios(seconds: u64, rounds: u16) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn ratios(seconds: u64, rounds: u16, which: &[Neighbour]) -> anyhow::Result<Vec<f64>> {
     let node = Arc::new(node(&[]).await?);
     node.cli(&["deploy", &bundle_file("misbehave").display().to_string(), "--json"]).await.json();
     let full = load(&format!("{}/constant", node.listen()), seconds).await?;
     let mut ratios = Vec::new();
     for _ in 0..rounds {
         let alone = half_load(&node, full.per_second / 2.0, seconds).await?;
-        let neighbours = Neighbours::start(&node);
+        let neighbours = Neighbours::start(&node, which);
         let beside = half_load(&node, full.per_second / 2.0, seconds).await?;
         neighbours.stop().await?;
         eprintln!("half load: p99 {alone:?} alone, {beside:?} beside others");
@@ -66,10 +82,13 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    fn start(node: &Arc<Node>) -> Self {
+    fn start(node: &Arc<Node>, which: &[Neighbour]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = Vec::new();
-        for misdeed in ["loop", "allocate"] {
+        for (neighbour, misdeed) in [(Neighbour::Loop, "loop"), (Neighbour::Allocate, "allocate")] {
+            if !which.contains(&neighbour) {
+                continue;
+            }
             let (node, stop) = (node.clone(), stop.clone());
             tasks.push(tokio::spawn(async move {
                 while !stop.load(Relaxed) {
@@ -77,6 +96,9 @@ impl Neighbours {
                 }
                 Ok(())
             }));
+        }
+        if !which.contains(&Neighbour::Deploy) {
+            return Self { stop, tasks };
         }
         let (node, stopped) = (node.clone(), stop.clone());
         tasks.push(tokio::spawn(async move {
