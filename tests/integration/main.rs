@@ -7,6 +7,7 @@
 //! | `routes`, `body_limits` | which requests reach which function |
 //! | `startup`, `shutdown` | what keeps a node from starting, and how it stops |
 //! | `control` | the control API and the command line |
+//! | `cores` | which threads keep to a core |
 //! | `observability` | logs, metrics, timing, traces |
 //! | `hangups` | callers that hang up |
 //! | `overflow` | more calls than a node finishes in time, with another beside it |
@@ -47,6 +48,7 @@ mod callers;
 mod canary;
 mod clusters;
 mod control;
+mod cores;
 mod crash;
 mod crowds;
 mod denials;

@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     {
         return failure::report(&error);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match &cli.command {
+        args::Command::Up(up) => spillway_node::serving_runtime(up.binds_threads()),
+        _ => tokio::runtime::Runtime::new(),
+    };
     let result = match runtime {
         Ok(runtime) => runtime.block_on(command::run(cli)),
         Err(error) => Err(anyhow::Error::new(error).context("the async runtime does not start")),

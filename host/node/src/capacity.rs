@@ -53,7 +53,7 @@ pub(crate) async fn measure(node: Arc<Node>, stop: CancellationToken) {
             invocations_per_second: calls.per_second(),
             bytes_per_second: moved.per_second(),
             kernel_threads_ratio: used(&busy, node.models.threads().count()),
-            cpu_ratio: used(&cpu, cores()),
+            cpu_ratio: used(&cpu, spillway_runtime::cores()),
         };
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -92,7 +92,7 @@ impl Node {
         let memory = sample.memory.unwrap_or(Memory { total_bytes: 0, used_bytes: 0, process_bytes: 0 });
         Capacity {
             format: Format::default(),
-            cores: u32::try_from(cores()).unwrap_or(u32::MAX),
+            cores: u32::try_from(spillway_runtime::cores()).unwrap_or(u32::MAX),
             kernel_threads: u32::try_from(self.models.threads().count()).unwrap_or(u32::MAX),
             memory,
             models: resident
@@ -135,13 +135,8 @@ fn links(cluster: &Cluster) -> Vec<Link> {
 
 /// What the node costs, as a whole and by its parts.
 pub(crate) fn tariff(hour: Money, transfer_gib: Money) -> Tariff {
-    let cores = u32::try_from(cores()).unwrap_or(u32::MAX);
+    let cores = u32::try_from(spillway_runtime::cores()).unwrap_or(u32::MAX);
     Tariff { hour, transfer_gib, cores, memory_bytes: memory().map_or(0, |memory| memory.total_bytes) }
-}
-
-/// Cores that the process may use.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Memory of the control group if it has a limit, else of the machine; `None` where neither is known.

@@ -48,4 +48,5 @@ mod screening;
 pub use cluster::ClusterConfig;
 pub use node::{Addresses, Config, run};
 pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};
+pub use spillway_runtime::serving_runtime;
 pub use spillway_trust::TlsFiles;

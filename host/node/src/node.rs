@@ -381,7 +381,7 @@ async fn open(
             measured: Measured::default(),
             health: Health::new(),
             callers,
-            gate: Gate::new(capacity::cores()),
+            gate: Gate::new(spillway_runtime::cores()),
             quotas,
             audit: AuditLog::default(),
             decisions: Decisions::default(),

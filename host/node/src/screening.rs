@@ -107,6 +107,8 @@ fn start(limits: CheckLimits) -> io::Result<Asked> {
     // The program's allocator takes a gigabyte at once else, which the limit on memory would count.
     command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A call may have started this thread, which then has its core, and so would the child.
+    spillway_runtime::like_any_other();
     let started = Instant::now();
     command.spawn().map(|child| Asked(child, started))
 }

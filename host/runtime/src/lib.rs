@@ -29,6 +29,7 @@ mod priority;
 mod runtime;
 mod sandbox;
 mod shared;
+mod workers;
 
 pub use code::ReadComponent;
 pub use code_cache::CacheError;
@@ -39,6 +40,7 @@ pub use host::{GuestRecord, KeyValue, KeyValueError, LogSink, OutboundEnd, Outbo
 pub use invocation::{Invocation, InvocationId, Timing};
 pub use outbound::EgressConfig;
 pub use runtime::{FunctionSpec, PrepareError, Prepared, Runtime, RuntimeConfig};
+pub use workers::{cores, like_any_other, serving_runtime};
 
 /// The body of a request that a guest reads, and of a response that it writes.
 pub type Body = wasmtime_wasi_http::WasiBody;

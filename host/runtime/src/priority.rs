@@ -1,39 +1,60 @@
-//! Threads that let others go first.
+//! Which threads let others go first.
 
 use std::time::Duration;
+
+use rustix::process::Pid;
 
 /// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
 pub(crate) const NICENESS: i32 = 10;
 /// Beyond it there is nothing.
 const NICEST: i32 = 19;
-/// How long such a thread keeps a core once it has it, in nanoseconds, although one of usual priority wants it. The kernel's
-/// own measure is some milliseconds, which is as long as a dozen small calls take; its least is this.
-const SLICE_NANOS: u64 = 100_000;
+/// What a thread asks to have a core for at a time, in nanoseconds. A thread that wakes up is let in at once if it asks for less than
+/// the one that runs; else perhaps at the next tick of the kernel, which is 4 ms away as often as not. The least and the
+/// most that the kernel gives are 0.1 and 100 ms, its own measure about 3.
+const SOON_NANOS: u64 = 100_000;
+const LONG_NANOS: u64 = 20_000_000;
 
 /// Lowers the priority of this thread. Everybody may.
 pub(crate) fn lower_priority() {
+    let niceness = niceness(None).saturating_add(NICENESS).min(NICEST);
     // Kernels before 6.12 know no slices, and may refuse what they do not know.
-    if set_slice().is_err() {
+    if set(None, niceness, LONG_NANOS).is_err() {
         let _ = rustix::process::nice(NICENESS);
     }
 }
 
-fn set_slice() -> std::io::Result<()> {
-    let niceness = rustix::process::nice(0)?.saturating_add(NICENESS).min(NICEST);
+/// Has a thread be let in soon when it wakes up, at its priority.
+pub(crate) fn turns_soon(thread: Pid) {
+    // Where kernels know no slices, they have their own ways.
+    let _ = set(Some(thread), niceness(Some(thread)), SOON_NANOS);
+}
+
+/// Takes back what [`turns_soon`] gave to the thread that started this one.
+pub(crate) fn turns_by_default() {
+    let _ = set(None, niceness(None), 0);
+}
+
+fn niceness(thread: Option<Pid>) -> i32 {
+    // To Linux, this is a question about one thread.
+    rustix::process::getpriority_process(thread).unwrap_or_default()
+}
+
+fn set(thread: Option<Pid>, niceness: i32, slice_nanos: u64) -> std::io::Result<()> {
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
-        sched_flags: 0,
+        // An operator may have chosen another.
+        sched_flags: libc::SCHED_FLAG_KEEP_POLICY as u64,
         sched_nice: niceness,
         sched_priority: 0,
-        sched_runtime: SLICE_NANOS,
+        sched_runtime: slice_nanos,
         sched_deadline: 0,
         sched_period: 0,
     };
-    let (this_thread, flags) = (0_i32, 0_u32);
+    let (thread, flags) = (Pid::as_raw(thread), 0_u32);
     #[allow(unsafe_code, reason = "no crate has a safe call for it")]
     // SAFETY: the kernel reads `size` bytes behind the pointer, which is what there is, and writes nothing.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, flags) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
@@ -63,5 +84,20 @@ mod tests {
         });
         let (before, after) = changed.join().unwrap();
         assert_eq!(after, (before + NICENESS).min(NICEST));
+    }
+
+    #[test]
+    fn a_thread_that_is_let_in_soon_keeps_its_niceness() {
+        let thread = std::thread::spawn(|| {
+            let own = || niceness(Some(rustix::thread::gettid()));
+            lower_priority();
+            let before = own();
+            turns_soon(rustix::thread::gettid());
+            let soon = own();
+            turns_by_default();
+            (before, soon, own())
+        });
+        let (before, soon, after) = thread.join().unwrap();
+        assert_eq!((soon, after), (before, before));
     }
 }

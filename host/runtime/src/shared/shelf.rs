@@ -77,11 +77,10 @@ pub(super) struct Seat(Arc<Sandbox>);
 
 impl Shelf {
     pub(super) fn new(policy: SandboxPolicy) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             seats: if policy.reuse { policy.concurrency as usize } else { 1 },
             served_max: if policy.reuse { REUSE_MAX } else { 1 },
-            enough: 2 * cores,
+            enough: 2 * crate::workers::cores(),
             start: Instant::now(),
             sandboxes: Mutex::default(),
         }

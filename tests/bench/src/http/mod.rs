@@ -26,7 +26,7 @@ use crate::spread::Spread;
 use contender::Contender;
 pub(crate) use hello::Hello;
 use load::{Load, load};
-use neighbours::Neighbour;
+use neighbours::{LoadPriority, Neighbour};
 
 #[derive(Args)]
 pub(crate) struct Http {
@@ -48,6 +48,9 @@ pub(crate) struct Http {
     /// Neighbours that misbehave, for `neighbour_p99`
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Neighbour::ALL)]
     neighbours: Vec<Neighbour>,
+    /// Priority of the load's own threads for a core, for `neighbour_p99`
+    #[arg(long, value_enum, default_value_t = LoadPriority::Realtime)]
+    load_priority: LoadPriority,
 }
 
 /// The figures that one comparison of all servers gives.
@@ -104,7 +107,8 @@ impl Http {
             report.add("fresh_two_cores_over_one", ratios, 1.6, 1.8);
         }
         if self.wants(&["neighbour_p99"]) {
-            let ratios = neighbours::ratios(self.seconds, self.rounds, &self.neighbours).await?;
+            let (seconds, rounds) = (self.seconds, self.rounds);
+            let ratios = neighbours::ratios(seconds, rounds, &self.neighbours, self.load_priority).await?;
             report.add("neighbour_p99", ratios, 2.0, 1.5);
         }
         if self.wants(&["node_idle_bytes", "binary_bytes"]) {

@@ -1,9 +1,11 @@
 //! What a function's callers notice of others that misbehave.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use clap::ValueEnum;
 use spillway_tests::{Node, bundle, bundle_file, manifest_of, with_manifest};
@@ -30,12 +32,46 @@ impl Neighbour {
     pub(super) const ALL: [Self; 3] = [Self::Loop, Self::Allocate, Self::Deploy];
 }
 
+/// How the load's own threads get a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LoadPriority {
+    /// At once, as if callers had a machine of their own
+    Realtime,
+    /// As all others, so that callers' own waits for a core count, too
+    Usual,
+}
+
+impl LoadPriority {
+    /// Gives it to all threads of this process, and to none that they start.
+    fn set(self) -> anyhow::Result<()> {
+        let policy: &[&str] = match self {
+            Self::Realtime => &["--fifo", "--reset-on-fork", "--pid", "1"],
+            Self::Usual => &["--other", "--pid", "0"],
+        };
+        let this = std::process::id().to_string();
+        let output = Command::new("chrt").arg("--all-tasks").args(policy).arg(this).output().context("chrt")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "the load cannot have priority {self:?}: {}; run as root, or with --load-priority usual",
+            complaint.trim()
+        );
+        Ok(())
+    }
+}
+
 /// The 99th percentile of hello at half load beside functions that loop, take all memory and are being deployed, over that of
 /// hello alone.
-pub(super) async fn ratios(seconds: u64, rounds: u16, which: &[Neighbour]) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn ratios(
+    seconds: u64,
+    rounds: u16,
+    which: &[Neighbour],
+    priority: LoadPriority,
+) -> anyhow::Result<Vec<f64>> {
     let node = Arc::new(node(&[]).await?);
     node.cli(&["deploy", &bundle_file("misbehave").display().to_string(), "--json"]).await.json();
     let full = load(&format!("{}/constant", node.listen()), seconds).await?;
+    priority.set()?;
     let mut ratios = Vec::new();
     for _ in 0..rounds {
         let alone = half_load(&node, full.per_second / 2.0, seconds).await?;
@@ -45,6 +81,7 @@ pub(super) async fn ratios(seconds: u64, rounds: u16, which: &[Neighbour]) -> an
         eprintln!("half load: p99 {alone:?} alone, {beside:?} beside others");
         ratios.push(beside.as_secs_f64() / alone.as_secs_f64());
     }
+    LoadPriority::Usual.set()?;
     Ok(ratios)
 }
 

@@ -52,6 +52,11 @@ pub(crate) struct Up {
     /// Revisions of a function to keep for rollback
     #[arg(long, env = "SPILLWAY_KEEP_REVISIONS", default_value_t = 10, value_name = "N")]
     keep_revisions: usize,
+    /// Let the kernel choose cores for the threads that take calls; otherwise each keeps to one
+    ///
+    /// For machines whose cores others need, too, such as control loops that are bound to some of them.
+    #[arg(long, env = "SPILLWAY_NO_CORE_BINDING")]
+    no_core_binding: bool,
     /// Threads for inference [default: one per core]
     #[arg(long, env = "SPILLWAY_KERNEL_THREADS", value_name = "N")]
     kernel_threads: Option<usize>,
@@ -154,6 +159,11 @@ impl Up {
         let data = self.data.clone().map_or_else(default_data, Ok)?;
         self.held = Some(harden(&Needs { writes: vec![data], reads, listens })?);
         Ok(())
+    }
+
+    /// Whether the threads that take calls keep to a core each.
+    pub(crate) fn binds_threads(&self) -> bool {
+        !self.no_core_binding
     }
 
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
