@@ -226,6 +226,8 @@ async fn serve(
         Err(fault) => return drop(answer.send(Err(fault))),
     };
     sandbox.served += 1;
+    // The clock has gone on while it rested, and would interrupt it at once.
+    sandbox.store.set_epoch_deadline(1);
     let state = sandbox.store.data_mut();
     state.attribution.set_sole(&invocation);
     state.activity.touch();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::Pid;
-
 /// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
 pub(crate) const NICENESS: i32 = 10;
 /// Beyond it there is nothing.
@@ -16,30 +14,30 @@ const LONG_NANOS: u64 = 20_000_000;
 
 /// Lowers the priority of this thread. Everybody may.
 pub(crate) fn lower_priority() {
-    let niceness = niceness(None).saturating_add(NICENESS).min(NICEST);
+    let niceness = niceness().saturating_add(NICENESS).min(NICEST);
     // Kernels before 6.12 know no slices, and may refuse what they do not know.
-    if set(None, niceness, LONG_NANOS).is_err() {
+    if set(niceness, LONG_NANOS).is_err() {
         let _ = rustix::process::nice(NICENESS);
     }
 }
 
-/// Has a thread be let in soon when it wakes up, at its priority.
-pub(crate) fn turns_soon(thread: Pid) {
+/// Has this thread be let in soon when it wakes up, at its priority.
+pub(crate) fn turns_soon() {
     // Where kernels know no slices, they have their own ways.
-    let _ = set(Some(thread), niceness(Some(thread)), SOON_NANOS);
+    let _ = set(niceness(), SOON_NANOS);
 }
 
 /// Takes back what [`turns_soon`] gave to the thread that started this one.
 pub(crate) fn turns_by_default() {
-    let _ = set(None, niceness(None), 0);
+    let _ = set(niceness(), 0);
 }
 
-fn niceness(thread: Option<Pid>) -> i32 {
-    // To Linux, this is a question about one thread.
-    rustix::process::getpriority_process(thread).unwrap_or_default()
+/// To Linux, this is a question about one thread.
+fn niceness() -> i32 {
+    rustix::process::getpriority_process(None).unwrap_or_default()
 }
 
-fn set(thread: Option<Pid>, niceness: i32, slice_nanos: u64) -> std::io::Result<()> {
+fn set(niceness: i32, slice_nanos: u64) -> std::io::Result<()> {
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
@@ -51,10 +49,10 @@ fn set(thread: Option<Pid>, niceness: i32, slice_nanos: u64) -> std::io::Result<
         sched_deadline: 0,
         sched_period: 0,
     };
-    let (thread, flags) = (Pid::as_raw(thread), 0_u32);
+    let (this_thread, flags) = (0_i32, 0_u32);
     #[allow(unsafe_code, reason = "no crate has a safe call for it")]
     // SAFETY: the kernel reads `size` bytes behind the pointer, which is what there is, and writes nothing.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
@@ -89,13 +87,12 @@ mod tests {
     #[test]
     fn a_thread_that_is_let_in_soon_keeps_its_niceness() {
         let thread = std::thread::spawn(|| {
-            let own = || niceness(Some(rustix::thread::gettid()));
             lower_priority();
-            let before = own();
-            turns_soon(rustix::thread::gettid());
-            let soon = own();
+            let before = niceness();
+            turns_soon();
+            let soon = niceness();
             turns_by_default();
-            (before, soon, own())
+            (before, soon, niceness())
         });
         let (before, soon, after) = thread.join().unwrap();
         assert_eq!((soon, after), (before, before));

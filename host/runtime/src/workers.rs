@@ -6,17 +6,23 @@
 //!
 //! A new thread is bound as the one that started it is. So whoever may be started by a call says [`like_any_other`] first.
 
+use std::cell::Cell;
 use std::io;
-use std::sync::{OnceLock, mpsc};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
-use tokio::runtime::{Builder, Runtime};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::priority::{turns_by_default, turns_soon};
 
 /// Where threads may run that are not bound, once others are.
 static UNBOUND: OnceLock<CpuSet> = OnceLock::new();
 static CORES: OnceLock<usize> = OnceLock::new();
+
+thread_local! {
+    static TAKES_CALLS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Cores that the process may use by its affinity and its control group, as they were at first; asked from a thread that is
 /// bound, the system would say one.
@@ -33,34 +39,36 @@ pub fn cores() -> usize {
 pub fn serving_runtime(binds: bool) -> io::Result<Runtime> {
     // As this thread sees them.
     let _ = cores();
-    let (tell, told) = mpsc::channel();
-    let starts = move || {
-        // Nobody listens any more once the threads that take calls are there: this is one that may wait.
-        if tell.send(gettid()).is_err() {
-            like_any_other();
-        }
-    };
-    let runtime = Builder::new_multi_thread().enable_all().on_thread_start(starts).build()?;
-    let workers: Vec<Pid> = told.iter().take(runtime.metrics().num_workers()).collect();
-    for worker in &workers {
-        turns_soon(*worker);
-    }
-    if binds && let Ok(all) = sched_getaffinity(None) {
-        bind(&workers, all);
-    }
-    Ok(runtime)
+    let all = sched_getaffinity(None).ok().filter(|_| binds);
+    let number = AtomicUsize::new(0);
+    Builder::new_multi_thread()
+        .enable_all()
+        // Threads for what may wait are started as those that take calls are, but never do this.
+        .on_thread_park(move || {
+            if !TAKES_CALLS.replace(true) {
+                turns_soon();
+                if let Some(all) = &all {
+                    bind(number.fetch_add(1, Relaxed), all);
+                }
+            }
+        })
+        .on_thread_start(like_any_other)
+        .build()
 }
 
-fn bind(workers: &[Pid], all: CpuSet) {
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
-    if workers.len() < 2 || workers.len() != cores.len() || UNBOUND.set(all).is_err() {
-        return;
-    }
-    for (worker, core) in workers.iter().zip(cores) {
+/// Binds this thread, the `number`th of those that take calls, to its core.
+fn bind(number: usize, all: &CpuSet) {
+    let threads = Handle::current().metrics().num_workers();
+    let core = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).nth(number);
+    if let Some(core) = core
+        && threads > 1
+        && threads == all.count() as usize
+    {
+        let _ = UNBOUND.set(*all);
         let mut only = CpuSet::new();
         only.set(core);
-        // Where it is not allowed, they stay as they are.
-        let _ = sched_setaffinity(Some(*worker), &only);
+        // Where it is not allowed, it stays as it is.
+        let _ = sched_setaffinity(None, &only);
     }
 }
 
@@ -81,15 +89,16 @@ mod tests {
         let all = sched_getaffinity(None).unwrap();
         let runtime = serving_runtime(true).unwrap();
         let here = || sched_getaffinity(None).unwrap();
-        let seen = runtime.block_on(async move {
+        let (worker, waits, counted) = runtime.block_on(async move {
             let on_worker = tokio::spawn(async move {
+                // Each has waited once after this.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 let waits = tokio::task::spawn_blocking(here).await.unwrap();
                 (here(), waits, cores())
             });
             on_worker.await.unwrap()
         });
-        let (worker, waits, counted) = seen;
-        assert_eq!(waits, all, "threads that wait run anywhere");
+        assert_eq!(waits, all, "threads for what may wait run anywhere");
         assert_eq!(counted, cores());
         let is_whole = runtime.metrics().num_workers() == all.count() as usize && all.count() > 1;
         assert_eq!(worker.count(), if is_whole { 1 } else { all.count() });

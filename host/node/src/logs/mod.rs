@@ -32,6 +32,8 @@ const FOLLOW: usize = 1024;
 const FILE_BYTES: u64 = 4 << 20;
 /// Open files; a node with more functions writing at once opens and closes.
 const OPEN_FILES_MAX: usize = 64;
+/// Written at once: some hundred records.
+const BUFFER_BYTES: usize = 64 << 10;
 /// How long the writer rests between two rounds, and so how long a record may wait before it is in the file.
 const REST: Duration = Duration::from_millis(200);
 
@@ -295,7 +297,7 @@ impl Writer {
         }
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
         let bytes = file.metadata()?.len();
-        self.files.insert(function.clone(), OpenFile { file: io::BufWriter::new(file), bytes });
+        self.files.insert(function.clone(), OpenFile { file: io::BufWriter::with_capacity(BUFFER_BYTES, file), bytes });
         Ok(())
     }
 }

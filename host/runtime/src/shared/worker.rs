@@ -156,6 +156,8 @@ async fn serve(
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
                 watch.accept();
+                // The clock has gone on while all waited, and would interrupt them at once.
+                accessor.with(|mut access| access.as_context_mut().set_epoch_deadline(1));
                 inside.enter(&job.invocation);
                 running.push(answer(accessor, service, job, inside));
                 continue;
