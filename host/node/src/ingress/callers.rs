@@ -15,7 +15,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use spillway_runtime::Body;
 use spillway_types::{Auth, Caller, Digest, FunctionId, Problem, ProblemType};
 
-use super::respond::problem_response;
+use super::respond::{has_own, problem_response};
 
 /// The callers that a node knows. Follows its file.
 pub(crate) struct Callers {
@@ -71,7 +71,9 @@ impl Callers {
         function: &FunctionId,
         headers: &mut HeaderMap,
     ) -> Result<(), Box<Problem>> {
-        headers.remove(super::head::CALLER);
+        if has_own(headers) {
+            headers.remove(super::head::CALLER);
+        }
         if asked.unwrap_or(self.usual) == Auth::None {
             return Ok(());
         }

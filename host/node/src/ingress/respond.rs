@@ -46,8 +46,17 @@ pub(crate) fn whole_seconds(wait: Duration) -> NonZeroU32 {
     NonZeroU32::new(wait.as_secs_f64().ceil().min(60.0) as u32).unwrap_or(NonZeroU32::MIN)
 }
 
+/// Whether there is any field of the platform's own, all of which begin alike. Most messages have none, and to look for each by its
+/// name costs more than to look at all.
+pub(super) fn has_own(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("spillway-"))
+}
+
 /// Removes what belongs to the connection.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     // `Connection` may name further fields that go no further than this hop.
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

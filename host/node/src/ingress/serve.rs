@@ -17,7 +17,9 @@ use super::choose::Choice;
 use super::forward::Errand;
 use super::record::Record;
 use super::replay::Replay;
-use super::respond::{add_bill, add_invocation, add_server_timing, problem_response, strip_hop_by_hop, whole_seconds};
+use super::respond::{
+    add_bill, add_invocation, add_server_timing, has_own, problem_response, strip_hop_by_hop, whole_seconds,
+};
 use super::settle::settle;
 use super::wishes::{BILL, Wishes};
 use super::{callers, head};
@@ -191,8 +193,10 @@ impl Node {
                 strip_hop_by_hop(response.headers_mut());
                 // Only nodes say that they have not run a call, which of them has, or what it costs: who has sent it would
                 // run it again.
-                for field in [REFUSED, NODE, WORK, BILL] {
-                    response.headers_mut().remove(field);
+                if has_own(response.headers()) {
+                    for field in [REFUSED, NODE, WORK, BILL] {
+                        response.headers_mut().remove(field);
+                    }
                 }
                 if wishes.wants_bill {
                     add_bill(response.headers_mut(), self.cluster.as_ref().map(|cluster| cluster.identity()), &bill);

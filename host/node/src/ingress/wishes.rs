@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use spillway_types::{Manifest, Priority, Problem, ProblemType, Residency};
 
+use super::respond::has_own;
+
 /// How long a caller waits: never longer than a call may take by `[limits]`.
 pub(super) const DEADLINE: HeaderName = HeaderName::from_static("spillway-deadline-ms");
 /// A caller may keep the data of its call nearer than the manifest does.
@@ -35,6 +37,8 @@ impl Wishes {
     /// # Errors
     /// Which field is not valid.
     pub(super) fn read(headers: &HeaderMap, manifest: &Manifest) -> Result<Self, Problem> {
+        let none = HeaderMap::new();
+        let headers = if has_own(headers) { headers } else { &none };
         Ok(Self {
             patience: patience(headers, manifest)?,
             residency: residency(headers, manifest.placement.residency)?,
@@ -46,8 +50,10 @@ impl Wishes {
 
     /// Takes the fields away that are for the node and not for the function.
     pub(super) fn strip(headers: &mut HeaderMap) {
-        headers.remove(TIMING);
-        headers.remove(BILL);
+        if has_own(headers) {
+            headers.remove(TIMING);
+            headers.remove(BILL);
+        }
     }
 }
 
