@@ -68,6 +68,11 @@ impl Driver {
         woken
     }
 
+    /// The worker is about to look at all that it has once more in the same turn: what has woken it so far is seen to then.
+    pub(super) fn looks_again(&self) {
+        let _ = self.state.compare_exchange(BY_CALL_AGAIN, BY_CALL, AcqRel, Acquire);
+    }
+
     fn try_take(&self) -> Option<MutexGuard<'_, Option<Work>>> {
         match self.work.try_lock() {
             Ok(work) => Some(work),

@@ -80,11 +80,17 @@ impl Lifetime {
             if until <= Instant::now() {
                 return Poll::Ready(status);
             }
-            if until != self.until {
-                self.until = until;
-                self.sleep.as_mut().reset(until.into());
+            // A timer that is too early costs a look now and then; to set it anew, something at each call.
+            if until < self.until {
+                self.set(until);
             }
             ready!(self.sleep.as_mut().poll(cx));
+            self.set(until);
         }
+    }
+
+    fn set(&mut self, until: Instant) {
+        self.until = until;
+        self.sleep.as_mut().reset(until.into());
     }
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
@@ -65,6 +65,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             let mut polled = drive.as_mut().poll(cx);
             // A guest ends its body in the turn after the one in which it wrote it: with it, head, body and end go out as one.
             if polled.is_pending() && inside.has_answers() && !interrupted.load(Relaxed) {
+                sandbox.driver.looks_again();
                 polled = drive.as_mut().poll(cx);
             }
             turn_ended = Instant::now();
@@ -156,8 +157,6 @@ async fn serve(
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
                 watch.accept();
-                // The clock has gone on while all waited, and would interrupt them at once.
-                accessor.with(|mut access| access.as_context_mut().set_epoch_deadline(1));
                 inside.enter(&job.invocation);
                 running.push(answer(accessor, service, job, inside));
                 continue;
@@ -167,7 +166,9 @@ async fn serve(
             }
             // A late guest's task never ends by itself, so it is not waited for.
             let late = sandbox.late.load(Relaxed);
-            let at_rest = accessor.poll_no_interesting_tasks(cx).is_ready();
+            // A task that ends does so in the store's event loop, which polls this future next in any case: to be woken would
+            // only cost another turn.
+            let at_rest = accessor.poll_no_interesting_tasks(&mut Context::from_waker(Waker::noop())).is_ready();
             watch.set(if at_rest && sandbox.taken() == 0 { Status::Idle } else { Status::Finishing });
             let done = !sandbox.is_open() && sandbox.taken() == 0 && (late || at_rest);
             return if done { Poll::Ready(Ok(())) } else { Poll::Pending };
