@@ -10,7 +10,7 @@ const NICEST: i32 = 19;
 /// the one that runs; else perhaps at the next tick of the kernel, which is 4 ms away as often as not. The least and the
 /// most that the kernel gives are 0.1 and 100 ms, its own measure about 3.
 const SOON_NANOS: u64 = 100_000;
-const LONG_NANOS: u64 = 20_000_000;
+const LONG_NANOS: u64 = 3_000_000;
 
 /// Lowers the priority of this thread. Everybody may.
 pub(crate) fn lower_priority() {

@@ -18,7 +18,8 @@ Examples:
   cargo xtask bench http --json
   cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3
   cargo xtask bench http --only idle_function_bytes --components 200
-  cargo xtask bench http --only neighbour_p99 --neighbours loop,allocate")]
+  cargo xtask bench http --only neighbour_p99 --neighbours loop,allocate
+  cargo xtask bench http --only neighbour_p99 --load-priority usual")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -40,7 +41,8 @@ enum Which {
     },
     /// HTTP and sandboxes beside `wasmtime serve`, workerd and plain hyper; memory and sizes
     Http {
-        /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT, --neighbours LIST
+        /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT, --neighbours LIST,
+        /// --load-priority realtime|usual
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
