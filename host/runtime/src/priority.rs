@@ -6,10 +6,12 @@ use std::time::Duration;
 pub(crate) const NICENESS: i32 = 10;
 /// Beyond it there is nothing.
 const NICEST: i32 = 19;
-/// What a thread asks to have a core for at a time, in nanoseconds. A thread that wakes up is let in at once if it asks for less than
+/// What a thread that takes calls asks to have a core for at a time, in nanoseconds. A thread that wakes up is let in at once if it asks for less than
 /// the one that runs; else perhaps at the next tick of the kernel, which is 4 ms away as often as not. The least and the
 /// most that the kernel gives are 0.1 and 100 ms, its own measure about 3.
 const SOON_NANOS: u64 = 100_000;
+/// What one of low priority asks for: longer, so that the others are let in, and not by much, since calls may share a sandbox with
+/// the guest that it runs.
 const LONG_NANOS: u64 = 3_000_000;
 
 /// Lowers the priority of this thread. Everybody may.
