@@ -37,7 +37,10 @@ impl NatsServer {
     pub fn with(settings: &str, jetstream: &str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let data = folder.path().join("data");
-        let settings = format!("{settings}\njetstream {{\n  store_dir: {:?}\n{jetstream}\n}}\n", data.display());
+        // As it comes, it promises no more than three quarters of what this disk has left: less than a node asks for.
+        let room = if jetstream.contains("max_file_store") { "" } else { "max_file_store: 100GB" };
+        let settings =
+            format!("{settings}\njetstream {{\n  store_dir: {:?}\n{room}\n{jetstream}\n}}\n", data.display());
         let mut server = Self { folder, settings, port: 0, monitoring_port: 0, process: None };
         server.start_again();
         server

@@ -1,14 +1,19 @@
 //! The streams of a cluster.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::config::NatsConfig;
 use super::connection::Connection;
 use super::failure::Failure;
 use crate::control::TOMBSTONE_TTL;
+
+/// How long to wait for a stream that another node may be making, each time that the server has no room for two.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::ZERO];
 
 /// One stream, made when it is missing.
 pub(super) struct Bucket {
@@ -89,18 +94,29 @@ impl Bucket {
         // thousand changes a second: so versions grow on, and nobody takes a new entry for an old one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first_sequence = Some(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).max(1));
-        match context.create_stream(Config { first_sequence, ..self.config.clone() }).await {
-            Ok(_) => tracing::info!(stream = self.config.name, "made a bucket in NATS"),
-            // Another node may have been faster, with another first number.
-            Err(error) => match Failure::from(error) {
-                Failure::Other(text) if !text.contains("already in use") => {
-                    return Err(Failure::Other(format!("stream {} cannot be made: {text}", self.config.name)));
+        let config = Config { first_sequence, ..self.config.clone() };
+        for pause in PAUSES {
+            match context.create_stream(config.clone()).await.map_err(Failure::from) {
+                Ok(_) => {
+                    tracing::info!(stream = config.name, "made a bucket in NATS");
+                    break;
                 }
-                Failure::Other(_) => {}
-                failure => return Err(failure),
-            },
+                // Another node was faster, with another first number.
+                Err(Failure::Other(text)) if text.contains("already in use") => break,
+                Err(Failure::Other(text)) => {
+                    return Err(Failure::Other(format!("stream {} cannot be made: {text}", config.name)));
+                }
+                // Or is at it: the server sets the room aside for each that tries, and lets the rest go with this.
+                Err(Failure::Full(text)) => match context.get_stream(&config.name).await.map_err(Failure::from) {
+                    Err(Failure::NoStream) if pause.is_zero() => return Err(Failure::Full(text)),
+                    Err(Failure::NoStream) => sleep(pause).await,
+                    Err(failure) => return Err(failure),
+                    Ok(stream) => return self.checked(stream),
+                },
+                Err(failure) => return Err(failure),
+            }
         }
-        self.checked(context.get_stream(&self.config.name).await?)
+        self.checked(context.get_stream(&config.name).await?)
     }
 
     /// Refuses a stream that somebody made otherwise: on it, entries would not behave as promised.

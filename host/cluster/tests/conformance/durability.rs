@@ -17,11 +17,11 @@ async fn durability(jetstream: &str) -> Durability {
     control.durability().await
 }
 
-/// Each tries to make them, with a first number of its own.
+/// Each tries to make them, with a first number of its own, on a server that has room for them once.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_nodes_that_come_to_an_empty_server_at_once_all_find_its_buckets() {
     for _ in 0..5 {
-        let server = Server::start();
+        let server = Server::with("", "max_file_store: 9GB");
         let mut nodes = Vec::new();
         for _ in 0..8 {
             nodes.push(NatsControl::connect(server.config()).await.unwrap());
