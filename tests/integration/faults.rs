@@ -191,6 +191,21 @@ async fn a_loop_ends_its_sandbox_at_its_own_deadline_and_not_at_that_of_the_othe
 }
 
 #[tokio::test]
+async fn calls_that_a_loop_catches_as_they_are_answered_run_again_instead_of_breaking_off() {
+    let node = with_effects(Effects::None).await;
+    for misdeed in ["loop", "trap"].repeat(15) {
+        let failed = node.request(Method::GET, &format!("/misbehave/{misdeed}")).header("spillway-deadline-ms", "100");
+        let failed = tokio::spawn(Node::send(failed));
+        let path = "/misbehave/greet";
+        let greeted = (0..16).map(async |_| Answer::read(node.request(Method::GET, path).send().await?).await);
+        for answer in futures::future::join_all(greeted).await {
+            assert_eq!(answer.expect("a whole one").ok(), "Hello from misbehave\n");
+        }
+        assert!([500, 504].contains(&failed.await.expect("no panic").status));
+    }
+}
+
+#[tokio::test]
 async fn a_response_that_breaks_off_half_way_is_not_taken_for_complete() {
     let node = node().await;
     for (count, path) in [(1, "/misbehave/half"), (2, "/misbehave/broken"), (1, "/plain/half")] {

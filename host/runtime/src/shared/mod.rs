@@ -10,6 +10,7 @@
 //!
 //! wasmtime's own `ProxyHandler` does nearly this; `docs/decisions/0006-our-own-worker.md` says why it does not serve here.
 
+mod answers;
 mod driver;
 mod lifetime;
 mod shelf;
@@ -28,6 +29,7 @@ use crate::Body;
 use crate::fault::Fault;
 use crate::invocation::Invocation;
 use crate::sandbox::{Grants, SandboxState};
+use answers::AnswerSender;
 use shelf::{Fate, Sandbox, Seat, Shelf};
 
 /// The sandboxes of one revision.
@@ -47,7 +49,7 @@ struct Pool {
 struct Job {
     invocation: Arc<Invocation>,
     request: http::Request<Body>,
-    answer: oneshot::Sender<Result<http::Response<Body>, Fault>>,
+    answer: AnswerSender,
     /// Held until the guest's task has answered and the response has gone.
     seat: Arc<Seat>,
 }

@@ -211,6 +211,11 @@ impl Sandbox {
         self.is_long.load(Relaxed)
     }
 
+    /// Whether more than one guest may be in it. A late one has no seat any more.
+    pub(super) fn is_shared(&self) -> bool {
+        self.taken() > 1 || self.late.load(Relaxed)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Relaxed)
     }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
+use super::answers::{Answers, Turn};
 use super::lifetime::{Lifetime, Status, Watch};
 use super::shelf::{Fate, Sandbox};
 use super::{Job, Pool, fault_of};
@@ -24,6 +24,9 @@ use crate::fault::Fault;
 use crate::invocation::Invocation;
 use crate::long_calls::Suspicion;
 use crate::sandbox::SandboxState;
+
+/// Polls of a turn in which answers come, beyond the first: in each, another call may have come as well.
+const POLLS_MAX: usize = 4;
 
 /// Makes the sandbox and serves its jobs until it has had its time or fails.
 pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: UnboundedReceiver<Job>) {
@@ -63,8 +66,11 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             // What it holds changes while it runs only, but for tensors that native code lets go.
             inside.hold(held.bytes(), before - turn_ended);
             let mut polled = drive.as_mut().poll(cx);
-            // A guest ends its body in the turn after the one in which it wrote it: with it, head, body and end go out as one.
-            if polled.is_pending() && inside.has_answers() && !interrupted.load(Relaxed) {
+            // A guest ends its body in the poll after the one in which it wrote it: with it, head, body and end go out as one.
+            for _ in 0..POLLS_MAX {
+                if polled.is_ready() || interrupted.load(Relaxed) || !inside.answers.have_come() {
+                    break;
+                }
                 sandbox.driver.looks_again();
                 polled = drive.as_mut().poll(cx);
             }
@@ -77,7 +83,12 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             } else if polled.is_pending() && !was_interrupted {
                 sandbox.rest();
             }
-            inside.deliver();
+            let held_up = was_interrupted && sandbox.is_shared();
+            inside.answers.leave(match &polled {
+                Poll::Ready(Err(_)) => Turn::Failed,
+                Poll::Pending if held_up => Turn::Interrupted,
+                Poll::Pending | Poll::Ready(Ok(_)) => Turn::Done,
+            });
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
@@ -138,6 +149,7 @@ async fn serve(
     let handler = *service.wasi_http_handler().func_handle().func();
     poll_fn(|cx| {
         sandbox.waker.register(cx.waker());
+        inside.answers.look();
         loop {
             match running.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(Ended::Answered))) => continue,
@@ -184,33 +196,13 @@ struct Inside {
     count: AtomicUsize,
     /// One that has ended is forgotten.
     guests: Mutex<Vec<Weak<Invocation>>>,
-    /// Answers of this turn. They leave at its end: by then most guests have written their bodies, too, and head and body go out
-    /// as one.
-    answers: Mutex<Vec<(AnswerSender, Answer)>>,
+    /// They leave at the end of a turn: by then most guests have written their bodies, too, and head and body go out as one.
+    answers: Answers,
 }
-
-type Answer = Result<http::Response<crate::Body>, Fault>;
-type AnswerSender = oneshot::Sender<Answer>;
 
 impl Inside {
     fn enter(&self, invocation: &Arc<Invocation>) {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(invocation));
-    }
-
-    fn answer(&self, to: AnswerSender, answer: Answer) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((to, answer));
-    }
-
-    fn has_answers(&self) -> bool {
-        !self.answers.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn deliver(&self) {
-        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
-        for (to, answer) in answers {
-            // Nobody there: the caller has hung up, and the response goes with its body.
-            let _ = to.send(answer);
-        }
     }
 
     /// The sandbox has waited for so long with so many bytes.
@@ -286,7 +278,7 @@ fn answer(
             })?,
             Err(code) => Err(Fault::NoResponse(format!("the handler returned {code:?}"))),
         };
-        inside.answer(answer, response);
+        inside.answers.add(answer, response);
         Ok(Ended::Answered)
     }
 }
