@@ -65,7 +65,7 @@ impl Answers {
 
     /// Whether some have come since this was asked last.
     pub(super) fn have_come(&self) -> bool {
-        self.lock().iter_mut().fold(false, |come, waiting| std::mem::replace(&mut waiting.is_new, false) || come)
+        self.lock().iter_mut().filter_map(|waiting| std::mem::take(&mut waiting.is_new).then_some(())).count() > 0
     }
 
     /// Lets go what may leave at the end of a turn: everything, if the guests wait; of a sandbox that is lost, what is whole; and

@@ -65,6 +65,8 @@ async fn handle(request: Request) -> Result<Response> {
         })),
         "half" => Response::new(Body::stream(async |mut out| {
             out.write("half of it\n").await;
+            // At once it would be a failed call: the head has not left yet.
+            outside::wait(50).await;
             panic!("half-way");
         })),
         "broken" => Response::new(Body::stream(async |mut out| {
