@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::iter::Sum;
-use std::ops::Add;
+use std::ops::{Add, Range};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// What a unit of currency is divided into.
 const PARTS: u64 = 1_000_000_000_000;
@@ -14,8 +14,8 @@ const DIGITS: usize = 12;
 
 /// An amount of money, exact to a millionth of a millionth: a call of twenty microseconds costs so little. The largest is
 /// about 18 million.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Money(u64);
 
 /// A string that is no amount.
@@ -65,13 +65,54 @@ impl Sum for Money {
     }
 }
 
-impl fmt::Display for Money {
+/// An amount as it is written. Each record of a call has one, so it is made on the stack.
+struct Text {
+    bytes: [u8; Self::LENGTH],
+    range: Range<usize>,
+}
+
+impl Text {
+    /// Eight digits of units at most, a point, and the decimals.
+    const LENGTH: usize = 8 + 1 + DIGITS;
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.range.clone()]).unwrap_or_default()
+    }
+}
+
+impl From<Money> for Text {
     /// Without zeros at the end: `0.00002`.
+    fn from(money: Money) -> Self {
+        let (mut units, mut parts) = (money.0 / PARTS, money.0 % PARTS);
+        let mut bytes = [b'0'; Self::LENGTH];
+        let (mut start, point) = (Self::LENGTH - DIGITS - 1, Self::LENGTH - DIGITS - 1);
+        let mut end = point;
+        bytes[point] = b'.';
+        for place in (point + 1..Self::LENGTH).rev() {
+            bytes[place] = b'0' + (parts % 10) as u8;
+            if end == point && parts % 10 > 0 {
+                end = place + 1;
+            }
+            parts /= 10;
+        }
+        while units > 0 || start == point {
+            start -= 1;
+            bytes[start] = b'0' + (units % 10) as u8;
+            units /= 10;
+        }
+        Self { bytes, range: start..end }
+    }
+}
+
+impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (units, parts) = (self.0 / PARTS, self.0 % PARTS);
-        let decimals = format!("{parts:0DIGITS$}");
-        let decimals = decimals.trim_end_matches('0');
-        if decimals.is_empty() { f.pad(&units.to_string()) } else { f.pad(&format!("{units}.{decimals}")) }
+        f.pad(Text::from(*self).as_str())
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Text::from(*self).as_str())
     }
 }
 
@@ -97,12 +138,6 @@ impl TryFrom<String> for Money {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
-    }
-}
-
-impl From<Money> for String {
-    fn from(money: Money) -> Self {
-        money.to_string()
     }
 }
 

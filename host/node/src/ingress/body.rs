@@ -235,8 +235,8 @@ impl Drop for Limited {
 }
 
 /// A response body that reports its end: complete, broken off by the function, or dropped by the caller.
-pub(super) struct Reported<F: FnOnce(BodyEnd, u64)> {
-    body: Body,
+pub(super) struct Reported<B: HttpBody, F: FnOnce(BodyEnd, u64)> {
+    body: B,
     /// What has gone through.
     bytes: u64,
     /// What is still to come, where the length was announced: the server stops asking once it is through.
@@ -255,10 +255,10 @@ pub(super) enum BodyEnd {
     Dropped,
 }
 
-impl<F: FnOnce(BodyEnd, u64)> Reported<F> {
+impl<B: HttpBody, F: FnOnce(BodyEnd, u64)> Reported<B, F> {
     /// `length` is the response's `content-length`, if it has one. `report` hears how it ended and how many bytes went
     /// through.
-    pub(super) fn new(body: Body, length: Option<u64>, report: F) -> Self {
+    pub(super) fn new(body: B, length: Option<u64>, report: F) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
         Self { body, bytes: 0, left, report: Some(report) }
     }
@@ -274,7 +274,11 @@ impl<F: FnOnce(BodyEnd, u64)> Reported<F> {
     }
 }
 
-impl<F: FnOnce(BodyEnd, u64) + Unpin> HttpBody for Reported<F> {
+impl<B, F> HttpBody for Reported<B, F>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+    F: FnOnce(BodyEnd, u64) + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -301,7 +305,7 @@ impl<F: FnOnce(BodyEnd, u64) + Unpin> HttpBody for Reported<F> {
     }
 }
 
-impl<F: FnOnce(BodyEnd, u64)> Drop for Reported<F> {
+impl<B: HttpBody, F: FnOnce(BodyEnd, u64)> Drop for Reported<B, F> {
     fn drop(&mut self) {
         let end = if self.is_through() { BodyEnd::Complete } else { BodyEnd::Dropped };
         self.report(end);

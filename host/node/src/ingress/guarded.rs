@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::framing::Framing;
+use super::patience::Beat;
 
 /// An answer of no more bytes is copied together: that costs less than to have the kernel collect its parts.
 const SMALL: usize = 1024;
@@ -19,13 +20,15 @@ pub(super) struct Guarded<S> {
     framing: Framing,
     reading: Patience,
     writing: Patience,
+    beat: Beat,
 }
 
 impl<S> Guarded<S> {
     /// The other end may neither begin a request nor take anything of an answer for so long.
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         let waits = || Patience { most: patience, timer: None, waits: false };
-        Self { stream, framing: Framing::default(), reading: waits(), writing: waits() }
+        let beat = Beat::within(patience);
+        Self { stream, framing: Framing::default(), reading: waits(), writing: waits(), beat }
     }
 }
 
@@ -62,7 +65,7 @@ impl Patience {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, framing, reading, .. } = &mut *self;
+        let Self { stream, framing, reading, beat, .. } = &mut *self;
         let before = buffer.filled().len();
         match Pin::new(stream).poll_read(cx, buffer) {
             Poll::Ready(result) => {
@@ -70,13 +73,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 framing.follow(&mut buffer.filled_mut()[before..]);
                 Poll::Ready(result)
             }
-            // For a head the server has a timer of its own, also for the next one. Until it knows which protocol it is, it
-            // has none.
+            // Until the server knows which protocol it is, it has no timer.
             Poll::Pending if framing.is_untouched() => match reading.wait(cx) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
             },
-            Poll::Pending => Poll::Pending,
+            // For a head it has one, also for the next: only the server knows whether it waits for one.
+            Poll::Pending => {
+                beat.wait(cx);
+                Poll::Pending
+            }
         }
     }
 }

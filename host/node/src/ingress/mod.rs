@@ -9,6 +9,7 @@ mod forward;
 mod framing;
 mod guarded;
 mod head;
+mod patience;
 mod record;
 mod replay;
 mod respond;

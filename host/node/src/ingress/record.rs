@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use spillway_runtime::{Body, Invocation};
+use spillway_runtime::{Body, BodyError, Invocation};
 use spillway_types::{Bill, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
@@ -72,7 +74,10 @@ impl Record {
     }
 
     /// Hands the record to the response's body: the invocation ends when the body does.
-    pub(super) fn follow(mut self, body: Body, length: Option<u64>) -> Body {
+    pub(super) fn follow<B>(mut self, body: B, length: Option<u64>) -> Body
+    where
+        B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+    {
         Reported::new(body, length, move |end, bytes| {
             self.answered_bytes = bytes;
             match end {

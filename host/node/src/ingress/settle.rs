@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Response;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use spillway_runtime::{Body, BodyError};
 
 type Step = Option<Result<Frame<Bytes>, BodyError>>;
@@ -19,9 +19,9 @@ type Step = Option<Result<Frame<Bytes>, BodyError>>;
 ///
 /// One whose head announces a length stays as it is: the server takes the word of a body that knows its length, and does not see
 /// any more that the head says another.
-pub(super) async fn settle(response: Response<Body>) -> Response<Body> {
+pub(super) async fn settle(response: Response<Body>) -> Response<Settled> {
     if response.headers().contains_key(CONTENT_LENGTH) || response.body().size_hint().exact().is_some() {
-        return response;
+        return response.map(Settled::Open);
     }
     let (head, body) = response.into_parts();
     let mut body = Some(body);
@@ -29,52 +29,62 @@ pub(super) async fn settle(response: Response<Body>) -> Response<Body> {
     Response::from_parts(head, body.expect("it is polled once"))
 }
 
-fn settled(mut body: Body, cx: &mut Context<'_>) -> Body {
-    let Poll::Ready(first) = Pin::new(&mut body).poll_frame(cx) else { return body };
+fn settled(mut body: Body, cx: &mut Context<'_>) -> Settled {
+    let Poll::Ready(first) = Pin::new(&mut body).poll_frame(cx) else { return Settled::Open(body) };
     let data = match first {
         Some(Ok(frame)) => match frame.into_data() {
             Ok(data) => data,
-            Err(trailers) => return Begun { ready: [Some(Some(Ok(trailers))), None], body }.boxed_unsync(),
+            Err(trailers) => return Settled::Begun([Some(Some(Ok(trailers))), None], body),
         },
-        None => return whole(Bytes::new()),
-        failed => return Begun { ready: [Some(failed), None], body }.boxed_unsync(),
+        None => return Settled::Whole(Full::default()),
+        failed => return Settled::Begun([Some(failed), None], body),
     };
     match Pin::new(&mut body).poll_frame(cx) {
-        Poll::Ready(None) => whole(data),
-        Poll::Ready(second) => Begun { ready: [Some(Some(Ok(Frame::data(data)))), Some(second)], body }.boxed_unsync(),
-        Poll::Pending => Begun { ready: [Some(Some(Ok(Frame::data(data)))), None], body }.boxed_unsync(),
+        Poll::Ready(None) => Settled::Whole(Full::new(data)),
+        Poll::Ready(second) => Settled::Begun([Some(Some(Ok(Frame::data(data)))), Some(second)], body),
+        Poll::Pending => Settled::Begun([Some(Some(Ok(Frame::data(data)))), None], body),
     }
 }
 
-fn whole(data: Bytes) -> Body {
-    Full::new(data).map_err(|never| match never {}).boxed_unsync()
+/// A body of which some may have been read already.
+pub(super) enum Settled {
+    /// Nothing of it.
+    Open(Body),
+    /// All of it.
+    Whole(Full<Bytes>),
+    /// These steps, which come before the rest.
+    Begun([Option<Step>; 2], Body),
 }
 
-/// A body of which some has been read already.
-struct Begun {
-    /// In this order.
-    ready: [Option<Step>; 2],
-    body: Body,
-}
-
-impl HttpBody for Begun {
+impl HttpBody for Settled {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
-        let [first, second] = &mut self.ready;
-        match mem::replace(first, second.take()) {
-            Some(step) => Poll::Ready(step),
-            None => Pin::new(&mut self.body).poll_frame(cx),
+        match &mut *self {
+            Self::Open(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Begun([first, second], body) => match mem::replace(first, second.take()) {
+                Some(step) => Poll::Ready(step),
+                None => Pin::new(body).poll_frame(cx),
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready[0].is_none() && self.body.is_end_stream()
+        match self {
+            Self::Open(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Begun([first, _], body) => first.is_none() && body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        match self {
+            Self::Open(body) => body.size_hint(),
+            Self::Whole(body) => body.size_hint(),
+            Self::Begun(..) => SizeHint::default(),
+        }
     }
 }
 
@@ -82,7 +92,7 @@ impl HttpBody for Begun {
 mod tests {
     use futures::stream;
     use http::{HeaderMap, HeaderValue};
-    use http_body_util::StreamBody;
+    use http_body_util::{BodyExt as _, StreamBody};
 
     use super::*;
 
@@ -90,7 +100,7 @@ mod tests {
         StreamBody::new(stream::iter(steps)).boxed_unsync()
     }
 
-    async fn settle(body: Body) -> Body {
+    async fn settle(body: Body) -> Settled {
         super::settle(Response::new(body)).await.into_body()
     }
 

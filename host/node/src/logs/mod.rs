@@ -1,60 +1,55 @@
 //! What functions wrote: kept in files by function, followed live.
 //!
-//! Writers never wait: records go through a bounded channel to one thread that owns the files. If the disk does not keep
+//! Writers never wait: records go through a bounded queue to one thread that owns the files. If the disk does not keep
 //! up, records are dropped and counted.
 
 mod ended;
+mod queue;
+mod writer;
 
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, Thread};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
-use serde::Serialize;
 use spillway_runtime::{GuestRecord, LogSink};
 use spillway_types::FunctionId;
 use spillway_types::api::LogRecord;
 use tokio::sync::broadcast;
 
 pub(crate) use ended::{Ended, What};
+use queue::Queue;
+use writer::{Generation, Writer, path};
 
-/// Records under way to the writer.
-const CHANNEL: usize = 16 * 1024;
 /// Records that a slow follower may lag behind before it misses some.
 const FOLLOW: usize = 1024;
-/// A file is closed at this size; a function keeps two, so twice this at most.
-const FILE_BYTES: u64 = 4 << 20;
-/// Open files; a node with more functions writing at once opens and closes.
-const OPEN_FILES_MAX: usize = 64;
-/// Written at once: some hundred records.
-const BUFFER_BYTES: usize = 64 << 10;
-/// How long the writer rests between two rounds, and so how long a record may wait before it is in the file.
-const REST: Duration = Duration::from_millis(200);
-
 /// All logs of a node; cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Logs(Arc<Shared>);
 
 struct Shared {
     folder: PathBuf,
-    records: SyncSender<Entry>,
-    /// To be woken before its time by who waits for it.
-    writer: Thread,
+    records: Arc<Queue<Entry>>,
     live: broadcast::Sender<Arc<LogRecord>>,
     lost: Counter,
 }
 
 enum Entry {
     Record(Arc<FunctionId>, Arc<LogRecord>),
-    Ended(Arc<FunctionId>, Box<Ended>),
+    Ended(Arc<FunctionId>, Ended),
     Flush(SyncSender<()>),
     Forget(FunctionId),
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.records.close();
+    }
 }
 
 /// The log of one revision.
@@ -69,12 +64,11 @@ impl Logs {
     pub(crate) fn open(folder: &Path, lost: Counter) -> io::Result<Self> {
         // What callers sent may be in it, so it is nobody else's.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let (records, received) = sync_channel(CHANNEL);
-        let writer = Writer { folder: folder.to_owned(), files: HashMap::new(), line: Vec::new() };
-        let writer = thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&received))?;
-        let writer = writer.thread().clone();
+        let records = Arc::new(Queue::new());
+        let (writer, queue) = (Writer::new(folder), records.clone());
+        thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&queue))?;
         let (folder, live) = (folder.to_owned(), broadcast::Sender::new(FOLLOW));
-        Ok(Self(Arc::new(Shared { folder, records, writer, live, lost })))
+        Ok(Self(Arc::new(Shared { folder, records, live, lost })))
     }
 
     /// Takes a record without waiting.
@@ -91,11 +85,11 @@ impl Logs {
         if self.0.live.receiver_count() > 0 {
             let _ = self.0.live.send(Arc::new(ended.record(function)));
         }
-        self.send(Entry::Ended(function.clone(), Box::new(ended)));
+        self.send(Entry::Ended(function.clone(), ended));
     }
 
     fn send(&self, entry: Entry) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.0.records.try_send(entry) {
+        if !self.0.records.offer(entry) {
             self.0.lost.inc();
         }
     }
@@ -132,16 +126,14 @@ impl Logs {
 
     /// Drops a function's log.
     pub(crate) fn forget(&self, function: &FunctionId) {
-        let _ = self.0.records.send(Entry::Forget(function.clone()));
+        self.0.records.demand(Entry::Forget(function.clone()));
     }
 
     /// Waits until everything recorded so far is in the files. Blocks.
     pub(crate) fn flush(&self) {
         let (done, flushed) = sync_channel(1);
-        if self.0.records.send(Entry::Flush(done)).is_ok() {
-            self.0.writer.unpark();
-            let _ = flushed.recv_timeout(Duration::from_secs(5));
-        }
+        self.0.records.demand(Entry::Flush(done));
+        let _ = flushed.recv_timeout(Duration::from_secs(5));
     }
 
     /// Bytes that all logs take, and room made for them: the largest are cut first. Blocks on the disk.
@@ -204,106 +196,9 @@ pub(crate) fn now() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
-#[derive(Clone, Copy)]
-enum Generation {
-    Current,
-    Old,
-}
-
-fn path(folder: &Path, function: &FunctionId, generation: Generation) -> PathBuf {
-    // Names are DNS labels, so they are file names, and `.` cannot be in one.
-    let extension = match generation {
-        Generation::Current => "ndjson",
-        Generation::Old => "ndjson.old",
-    };
-    folder.join(format!("{}.{}.{extension}", function.namespace, function.name))
-}
-
-/// The thread that owns the files.
-struct Writer {
-    folder: PathBuf,
-    files: HashMap<FunctionId, OpenFile>,
-    /// The record that is being written.
-    line: Vec<u8>,
-}
-
-struct OpenFile {
-    file: io::BufWriter<File>,
-    bytes: u64,
-}
-
-impl Writer {
-    /// Writes in rounds. A record that comes while this thread rests wakes nobody, because a wake-up costs a call more than
-    /// all else about its record; only the first after a longer silence does.
-    fn run(mut self, received: &Receiver<Entry>) {
-        while let Ok(entry) = received.recv() {
-            self.take(entry);
-            received.try_iter().take(CHANNEL).for_each(|entry| self.take(entry));
-            self.flush();
-            thread::park_timeout(REST);
-        }
-    }
-
-    fn take(&mut self, entry: Entry) {
-        match entry {
-            Entry::Record(function, record) => self.write(&function, &*record),
-            Entry::Ended(function, ended) => self.write(&function, &ended.line(&function)),
-            Entry::Flush(done) => {
-                self.flush();
-                let _ = done.try_send(());
-            }
-            Entry::Forget(function) => {
-                self.files.remove(&function);
-                for generation in [Generation::Current, Generation::Old] {
-                    let _ = fs::remove_file(path(&self.folder, &function, generation));
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        for open in self.files.values_mut() {
-            let _ = open.file.flush();
-        }
-    }
-
-    fn write(&mut self, function: &FunctionId, record: &impl Serialize) {
-        if let Err(error) = self.try_write(function, record) {
-            tracing::warn!(%function, %error, "log record could not be written");
-            self.files.remove(function);
-        }
-    }
-
-    fn try_write(&mut self, function: &FunctionId, record: &impl Serialize) -> io::Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, record)?;
-        self.line.push(b'\n');
-        if self.files.get(function).is_none_or(|open| open.bytes >= FILE_BYTES) {
-            self.open(function)?;
-        }
-        let open = self.files.get_mut(function).expect("it was just opened");
-        open.bytes += self.line.len() as u64;
-        open.file.write_all(&self.line)
-    }
-
-    /// Opens a function's file, a new one in place of one that is full.
-    fn open(&mut self, function: &FunctionId) -> io::Result<()> {
-        let current = path(&self.folder, function, Generation::Current);
-        if self.files.remove(function).is_some() {
-            fs::rename(&current, path(&self.folder, function, Generation::Old))?;
-        }
-        if self.files.len() >= OPEN_FILES_MAX {
-            self.files.clear();
-        }
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&current)?;
-        let bytes = file.metadata()?.len();
-        self.files.insert(function.clone(), OpenFile { file: io::BufWriter::with_capacity(BUFFER_BYTES, file), bytes });
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::writer::FILE_BYTES;
     use super::*;
 
     fn record(message: &str) -> LogRecord {

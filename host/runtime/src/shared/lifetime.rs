@@ -65,8 +65,14 @@ impl Lifetime {
         Self { patience, until: Instant::now(), sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
     }
 
-    /// Ready when the sandbox has had its time, with what it was doing.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, watch: &Watch, sandbox: &Sandbox) -> Poll<Status> {
+    /// Ready when the sandbox has had its time, with what it was doing. `now` may be a moment ago.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: &Watch,
+        sandbox: &Sandbox,
+        mut now: Instant,
+    ) -> Poll<Status> {
         loop {
             let (status, since) = watch.get();
             let until = match status {
@@ -77,7 +83,7 @@ impl Lifetime {
                 // A response may take its time as long as bytes move.
                 Status::Finishing => since.max(sandbox.activity.last()) + self.patience,
             };
-            if until <= Instant::now() {
+            if until <= now {
                 return Poll::Ready(status);
             }
             // A timer that is too early costs a look now and then; to set it anew, something at each call.
@@ -85,6 +91,7 @@ impl Lifetime {
                 self.set(until);
             }
             ready!(self.sleep.as_mut().poll(cx));
+            now = Instant::now();
             self.set(until);
         }
     }

@@ -92,7 +92,7 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
-            let status = lifetime.poll(cx, &watch, &sandbox);
+            let status = lifetime.poll(cx, &watch, &sandbox, turn_ended);
             let looks_again = status.is_ready() && sandbox.taken() == 0 && !looked_again;
             looked_again = looks_again;
             match status {
@@ -242,7 +242,7 @@ fn answer(
     job: Job,
     inside: &Inside,
 ) -> impl Future<Output = wasmtime::Result<Ended>> {
-    let Job { invocation, request, answer, seat } = job;
+    let Job { invocation, request, mut answer, seat } = job;
     let handler = service.wasi_http_handler().func_handle();
     let started = accessor.with(|mut store| {
         // The clock went on while the sandbox waited, and the guest would be interrupted at its first step.
@@ -263,8 +263,12 @@ fn answer(
     async move {
         let (call, io) = started?;
         let returned = pin!(handler.finish_call_concurrent(accessor, call));
-        let deadline = pin!(tokio::time::sleep_until(invocation.deadline.into()));
-        let returned = match select(returned, deadline).await {
+        // Who waits for the answer has a timer already, and goes when it is late. Who hung up has not.
+        let late = async {
+            answer.closed().await;
+            tokio::time::sleep_until(invocation.deadline.into()).await;
+        };
+        let returned = match select(returned, pin!(late)).await {
             Either::Left((returned, _)) => returned?.0,
             Either::Right(_) => return Ok(Ended::Late),
         };
