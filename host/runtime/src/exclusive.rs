@@ -282,6 +282,8 @@ async fn serve(
         let mut waiting = true;
         loop {
             tokio::select! {
+                // A small guest is done before it is asked how long it may take, which would cost a timer.
+                biased;
                 // The answer leaves as soon as the guest sets it, while the guest goes on writing the body.
                 headers = &mut headers_set, if waiting => {
                     waiting = false;

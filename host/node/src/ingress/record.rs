@@ -151,6 +151,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.end(Outcome::Cancelled, 0, "the caller hung up".to_owned());
+        if !self.ended {
+            self.end(Outcome::Cancelled, 0, "the caller hung up".to_owned());
+        }
     }
 }

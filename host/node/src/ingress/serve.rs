@@ -286,9 +286,9 @@ impl Node {
         let passage = request.body_mut().set_limit(limit);
         record.passage = Some(passage.clone());
         let (parts, body) = request.into_parts();
-        let parts =
-            guest_parts(parts, self.scheme(), invocation).map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
-        let answered = call(revision, invocation, parts, body).await;
+        let answered = call(revision, invocation, self.scheme(), parts, body)
+            .await
+            .map_err(|detail| refuse(ProblemType::BadRequest, detail))?;
         if let Some(trouble) = passage.trouble() {
             return Err(troubled(trouble));
         }
@@ -307,23 +307,32 @@ impl Node {
 
 /// Calls the function, and a second time if another call took its sandbox from it and nothing forbids: then alone, so that
 /// it cannot be lost to the same one again.
+///
+/// # Errors
+/// What is wrong with the head.
 async fn call(
     revision: &Revision,
     invocation: &Arc<Invocation>,
+    scheme: Scheme,
     parts: Parts,
     body: Limited,
-) -> Result<Response<Body>, Fault> {
+) -> Result<Result<Response<Body>, Fault>, String> {
     if revision.manifest.effects == Effects::Unsafe || !revision.function.shares_sandboxes() {
-        return revision.function.call(invocation, Request::from_parts(parts, body.boxed_unsync())).await;
+        let parts = guest_parts(parts, scheme, invocation)?;
+        return Ok(revision.function.call(invocation, Request::from_parts(parts, body.boxed_unsync())).await);
     }
     let replay = Replay::new(body);
     let first = replay.read().expect("nothing has gone through yet");
-    match revision.function.call(invocation, Request::from_parts(parts.clone(), first)).await {
-        Err(Fault::SandboxLost(_)) if let Some(again) = replay.read() => {
+    // As it came: there it is all in one piece still, and costs less to copy.
+    let again = parts.clone();
+    let parts = guest_parts(parts, scheme.clone(), invocation)?;
+    match revision.function.call(invocation, Request::from_parts(parts, first)).await {
+        Err(Fault::SandboxLost(_)) if let Some(body) = replay.read() => {
             revision.metrics.ran_again();
-            revision.function.call_alone(invocation, Request::from_parts(parts, again)).await
+            let parts = guest_parts(again, scheme, invocation)?;
+            Ok(revision.function.call_alone(invocation, Request::from_parts(parts, body)).await)
         }
-        answered => answered,
+        answered => Ok(answered),
     }
 }
 

@@ -71,17 +71,20 @@ impl Answers {
     /// Lets go what may leave at the end of a turn: everything, if the guests wait; of a sandbox that is lost, what is whole; and
     /// meanwhile also what streams.
     pub(super) fn leave(&self, turn: Turn) {
-        let waiting = std::mem::take(&mut *self.lock());
+        let (mut waiting, mut held) = (std::mem::take(&mut *self.lock()), Vec::new());
         let looks = self.looks.load(Relaxed);
-        for Waiting { to, answer, since, .. } in waiting {
+        for Waiting { to, answer, since, .. } in waiting.drain(..) {
             let (answer, is_whole) = if turn == Turn::Done { (answer, true) } else { read_ahead(answer) };
             if is_whole || (turn == Turn::Interrupted && looks - since >= LOOKS_MAX) {
                 // Nobody there: the caller has hung up, and the response goes with its body.
                 let _ = to.send(answer);
             } else if turn == Turn::Interrupted {
-                self.lock().push(Waiting { to, answer, is_new: false, since });
+                held.push(Waiting { to, answer, is_new: false, since });
             }
         }
+        // The list goes back as it is, so that the next turn finds room in it.
+        waiting.append(&mut held);
+        *self.lock() = waiting;
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
