@@ -74,8 +74,9 @@ impl<K: Keep> HttpBody for Watched<K> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.activity.touch();
-        if frame.is_none() && self.keep.broke_off() {
+        if frame.is_some() {
+            self.activity.touch();
+        } else if self.keep.broke_off() {
             // Without this the caller would take the half that it has for the whole.
             return Poll::Ready(Some(Err(BodyError::HttpResponseIncomplete)));
         }

@@ -182,7 +182,7 @@ impl Node {
         let mut response = match answer {
             Ok(response) => {
                 record.status = response.status().as_u16();
-                let (queued, took) = (record.queued, arrived.elapsed());
+                let spent = wishes.wants_timing.then(|| (record.queued, arrived.elapsed()));
                 // The answer to HEAD announces a length and has no body.
                 let announced =
                     response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -201,7 +201,7 @@ impl Node {
                 if wishes.wants_bill {
                     add_bill(response.headers_mut(), self.cluster.as_ref().map(|cluster| cluster.identity()), &bill);
                 }
-                if wishes.wants_timing {
+                if let Some((queued, took)) = spent {
                     add_server_timing(response.headers_mut(), queued, &timing, took);
                 }
                 response
