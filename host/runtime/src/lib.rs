@@ -29,6 +29,7 @@ mod priority;
 mod runtime;
 mod sandbox;
 mod shared;
+mod storage;
 mod workers;
 
 pub use code::ReadComponent;

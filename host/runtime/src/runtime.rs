@@ -26,6 +26,7 @@ use crate::long_calls::Habit;
 use crate::outbound::{Egress, EgressConfig, Outbound};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::Shared;
+use crate::storage::Storage;
 
 const PANICKED: &str = "the compiler panicked; the node's log says where";
 /// How long trying out a new revision may take.
@@ -53,7 +54,7 @@ pub struct Runtime {
     cache: CodeCache,
     compiling: Arc<Semaphore>,
     models: Arc<Models>,
-    keyvalue: Arc<dyn KeyValue>,
+    keyvalue: Arc<Storage>,
     egress: Arc<Egress>,
 }
 
@@ -160,7 +161,7 @@ impl Runtime {
             cache,
             compiling: Arc::new(Semaphore::new(config.compilations.max(1))),
             models: config.models,
-            keyvalue: config.keyvalue,
+            keyvalue: Arc::new(Storage::new(config.keyvalue)),
             egress: Arc::new(Egress::new(config.egress)),
         })
     }

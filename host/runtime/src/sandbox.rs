@@ -15,12 +15,13 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::activity::Activity;
 use crate::fault::Fault;
 use crate::function::FunctionUse;
-use crate::host::{KeyValue, LogSink};
+use crate::host::LogSink;
 use crate::invocation::Invocation;
 use crate::limits::{HANDLES_MAX, Held, MemoryLimiter, TensorLedger};
 use crate::long_calls::{Habit, LongCalls};
 use crate::outbound::{Hooks, Outbound};
 use crate::output::LineOutput;
+use crate::storage::Storage;
 
 /// How long after its deadline a guest may compute on, for what it is about to finish: the others in its sandbox are lost with
 /// it. A choice: some of the ticks that interrupt guests.
@@ -37,7 +38,7 @@ pub(crate) struct Grants {
     pub(crate) node_models: Arc<Models>,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) buckets: Vec<String>,
-    pub(crate) keyvalue: Arc<dyn KeyValue>,
+    pub(crate) keyvalue: Arc<Storage>,
     pub(crate) log: Arc<dyn LogSink>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) total: Arc<FunctionUse>,

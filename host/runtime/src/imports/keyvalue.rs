@@ -1,15 +1,14 @@
 //! `wasi:keyvalue@0.2.0-draft` over the node's store, one namespace's buckets, off the async threads.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use spillway_types::Namespace;
 use wasmtime::component::Resource;
 
 use super::bindings::keyvalue::wasi::keyvalue::{atomics, batch, store};
-use crate::fault::Fault;
 use crate::host::{KeyValue, KeyValueError};
 use crate::sandbox::SandboxState;
+use crate::storage::{Access, Storage};
 use store::{Error, KeyResponse};
 
 /// An open bucket.
@@ -18,25 +17,19 @@ use store::{Error, KeyResponse};
 pub struct Bucket {
     namespace: Namespace,
     name: Arc<str>,
-    store: Arc<dyn KeyValue>,
+    storage: Arc<Storage>,
 }
 
 impl Bucket {
-    /// Runs `call` on a blocking thread: the store waits for the disk.
+    /// Runs `call` off this thread: the store waits for the disk.
     async fn run<T: Send + 'static>(
         &self,
+        access: Access,
         call: impl FnOnce(&dyn KeyValue, &Namespace, &str) -> Result<T, KeyValueError> + Send + 'static,
     ) -> wasmtime::Result<Result<T, Error>> {
-        let bucket = self.clone();
-        let call = move || call(&*bucket.store, &bucket.namespace, &bucket.name);
-        // tokio panics where it has no thread for this and the kernel gives it none.
-        let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(call)));
-        let no_thread = |_| wasmtime::Error::new(Fault::NoMemory("no thread for the key-value store".to_owned()));
-        let done = begun.map_err(no_thread)?.await;
-        // A panic of the store is not the guest's doing.
-        let done =
-            done.map_err(|panic| wasmtime::Error::new(Fault::Host(format!("the key-value store failed: {panic}"))))?;
-        Ok(done.map_err(|error| Error::Other(error.0)))
+        let Self { namespace, name, storage } = self.clone();
+        let done = storage.run(access, move |store| call(store, &namespace, &name)).await;
+        Ok(done.map_err(wasmtime::Error::new)?.map_err(|error| Error::Other(error.0)))
     }
 }
 
@@ -56,7 +49,7 @@ impl store::Host for SandboxState {
         let bucket = Bucket {
             namespace: self.grants.function.namespace.clone(),
             name: identifier.into(),
-            store: self.grants.keyvalue.clone(),
+            storage: self.grants.keyvalue.clone(),
         };
         Ok(Ok(self.table.push(bucket)?))
     }
@@ -64,7 +57,7 @@ impl store::Host for SandboxState {
 
 impl store::HostBucket for SandboxState {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        self.bucket(&bucket)?.run(move |store, namespace, name| store.get(namespace, name, &key)).await
+        self.bucket(&bucket)?.run(Access::Read, move |store, namespace, name| store.get(namespace, name, &key)).await
     }
 
     async fn set(
@@ -73,15 +66,19 @@ impl store::HostBucket for SandboxState {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        self.bucket(&bucket)?.run(move |store, namespace, name| store.set(namespace, name, &key, &value)).await
+        self.bucket(&bucket)?
+            .run(Access::Write, move |store, namespace, name| store.set(namespace, name, &key, &value))
+            .await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), Error>> {
-        self.bucket(&bucket)?.run(move |store, namespace, name| store.delete(namespace, name, &key)).await
+        self.bucket(&bucket)?
+            .run(Access::Write, move |store, namespace, name| store.delete(namespace, name, &key))
+            .await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        self.bucket(&bucket)?.run(move |store, namespace, name| store.exists(namespace, name, &key)).await
+        self.bucket(&bucket)?.run(Access::Read, move |store, namespace, name| store.exists(namespace, name, &key)).await
     }
 
     async fn list_keys(
@@ -89,8 +86,10 @@ impl store::HostBucket for SandboxState {
         bucket: Resource<Bucket>,
         cursor: Option<u64>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-        let page =
-            self.bucket(&bucket)?.run(move |store, namespace, name| store.list_keys(namespace, name, cursor)).await?;
+        let page = self
+            .bucket(&bucket)?
+            .run(Access::Read, move |store, namespace, name| store.list_keys(namespace, name, cursor))
+            .await?;
         Ok(page.map(|(keys, cursor)| KeyResponse { keys, cursor }))
     }
 
@@ -107,7 +106,9 @@ impl atomics::Host for SandboxState {
         key: String,
         delta: u64,
     ) -> wasmtime::Result<Result<u64, Error>> {
-        self.bucket(&bucket)?.run(move |store, namespace, name| store.increment(namespace, name, &key, delta)).await
+        self.bucket(&bucket)?
+            .run(Access::Write, move |store, namespace, name| store.increment(namespace, name, &key, delta))
+            .await
     }
 }
 
@@ -121,7 +122,7 @@ impl batch::Host for SandboxState {
             let pair = |key: String| Ok(store.get(namespace, name, &key)?.map(|value| (key, value)));
             keys.into_iter().map(pair).collect()
         };
-        self.bucket(&bucket)?.run(all).await
+        self.bucket(&bucket)?.run(Access::Read, all).await
     }
 
     async fn set_many(
@@ -132,7 +133,7 @@ impl batch::Host for SandboxState {
         let all = move |store: &dyn KeyValue, namespace: &Namespace, name: &str| {
             pairs.iter().try_for_each(|(key, value)| store.set(namespace, name, key, value))
         };
-        self.bucket(&bucket)?.run(all).await
+        self.bucket(&bucket)?.run(Access::Write, all).await
     }
 
     async fn delete_many(
@@ -143,6 +144,6 @@ impl batch::Host for SandboxState {
         let all = move |store: &dyn KeyValue, namespace: &Namespace, name: &str| {
             keys.iter().try_for_each(|key| store.delete(namespace, name, key))
         };
-        self.bucket(&bucket)?.run(all).await
+        self.bucket(&bucket)?.run(Access::Write, all).await
     }
 }
