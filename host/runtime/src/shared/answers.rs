@@ -30,7 +30,7 @@ const LOOKS_MAX: usize = 8;
 pub(super) enum Turn {
     /// All guests wait.
     Done,
-    /// One computes on, and keeps the others from whatever they have left to do.
+    /// Some have something left to do, from which one may keep them that computes on.
     Interrupted,
     /// The sandbox is lost.
     Failed,

@@ -83,7 +83,12 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             } else if polled.is_pending() && !was_interrupted {
                 sandbox.rest();
             }
-            let held_up = was_interrupted && sandbox.is_shared();
+            // Of what came in the last poll only the head is there.
+            let has_more = polled.is_pending() && !was_interrupted && inside.answers.have_come();
+            if has_more {
+                cx.waker().wake_by_ref();
+            }
+            let held_up = (was_interrupted || has_more) && sandbox.is_shared();
             inside.answers.leave(match &polled {
                 Poll::Ready(Err(_)) => Turn::Failed,
                 Poll::Pending if held_up => Turn::Interrupted,
