@@ -21,17 +21,19 @@ use crate::{Body, BodyError};
 pub(super) type Answer = Result<Response<Body>, Fault>;
 pub(super) type AnswerSender = oneshot::Sender<Answer>;
 
-/// Looks at all guests after which an answer leaves though it is not whole, and others compute: it streams. A guest that writes
-/// its body at once has ended it four looks after its answer, or less.
-const LOOKS_MAX: usize = 8;
+/// Looks at all guests after which an answer leaves whatever they do, so that a body that streams begins at some time also where
+/// others never stop computing. In a crowd, the end of a body that was written at once has been seen to take thirty.
+const LOOKS_MAX: usize = 100;
+/// Frames by which a body streams: its guest has been let in again after the first.
+const FRAMES_MAX: usize = 2;
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// All guests wait.
     Done,
-    /// Some have something left to do, from which one may keep them that computes on.
-    Interrupted,
+    /// Some have something left to do, from which another may keep them: one that computes, or is in a call of the host.
+    Unfinished,
     /// The sandbox is lost.
     Failed,
 }
@@ -47,7 +49,6 @@ pub(super) struct Answers {
 struct Waiting {
     to: AnswerSender,
     answer: Answer,
-    is_new: bool,
     /// The look in which it came.
     since: usize,
 }
@@ -60,26 +61,34 @@ impl Answers {
 
     pub(super) fn add(&self, to: AnswerSender, answer: Answer) {
         let since = self.looks.load(Relaxed);
-        self.lock().push(Waiting { to, answer, is_new: true, since });
+        self.lock().push(Waiting { to, answer, since });
     }
 
-    /// Whether some have come since this was asked last.
-    pub(super) fn have_come(&self) -> bool {
-        self.lock().iter_mut().filter_map(|waiting| std::mem::take(&mut waiting.is_new).then_some(())).count() > 0
+    pub(super) fn are_none(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// How often all guests have been looked at so far.
+    pub(super) fn looks(&self) -> usize {
+        self.looks.load(Relaxed)
     }
 
     /// Lets go what may leave at the end of a turn: everything, if the guests wait; of a sandbox that is lost, what is whole; and
     /// meanwhile also what streams.
     pub(super) fn leave(&self, turn: Turn) {
         let (mut waiting, mut held) = (std::mem::take(&mut *self.lock()), Vec::new());
-        let looks = self.looks.load(Relaxed);
-        for Waiting { to, answer, since, .. } in waiting.drain(..) {
-            let (answer, is_whole) = if turn == Turn::Done { (answer, true) } else { read_ahead(answer) };
-            if is_whole || (turn == Turn::Interrupted && looks - since >= LOOKS_MAX) {
+        for Waiting { to, answer, since } in waiting.drain(..) {
+            let (answer, came) = if turn == Turn::Done { (answer, Came::All) } else { read_ahead(answer) };
+            let leaves = match came {
+                Came::All => true,
+                Came::Frames(_) if turn == Turn::Failed => continue,
+                Came::Frames(count) => count >= FRAMES_MAX || self.looks() - since >= LOOKS_MAX,
+            };
+            if leaves {
                 // Nobody there: the caller has hung up, and the response goes with its body.
                 let _ = to.send(answer);
-            } else if turn == Turn::Interrupted {
-                held.push(Waiting { to, answer, is_new: false, since });
+            } else {
+                held.push(Waiting { to, answer, since });
             }
         }
         // The list goes back as it is, so that the next turn finds room in it.
@@ -92,9 +101,17 @@ impl Answers {
     }
 }
 
-/// Takes from a body what is there. Says whether that is all of the answer.
-fn read_ahead(answer: Answer) -> (Answer, bool) {
-    let Ok(response) = answer else { return (answer, true) };
+/// What has come of a body.
+enum Came {
+    /// The whole answer.
+    All,
+    /// So many frames so far, and more may follow.
+    Frames(usize),
+}
+
+/// Takes from a body what is there, which may let its guest write more.
+fn read_ahead(answer: Answer) -> (Answer, Came) {
+    let Ok(response) = answer else { return (answer, Came::All) };
     let (head, body) = response.into_parts();
     let (mut frames, mut rest) = (VecDeque::new(), Some(body));
     while let Some(body) = &mut rest {
@@ -108,10 +125,12 @@ fn read_ahead(answer: Answer) -> (Answer, bool) {
             Poll::Pending => break,
         }
     }
-    let is_whole = rest.is_none();
-    let body =
-        if frames.is_empty() && !is_whole { rest.unwrap_or_default() } else { Ahead { frames, rest }.boxed_unsync() };
-    (Ok(Response::from_parts(head, body)), is_whole)
+    let came = if rest.is_none() { Came::All } else { Came::Frames(frames.len()) };
+    let body = match rest {
+        Some(body) if frames.is_empty() => body,
+        rest => Ahead { frames, rest }.boxed_unsync(),
+    };
+    (Ok(Response::from_parts(head, body)), came)
 }
 
 /// A body of which a part was taken before it was asked for.
@@ -190,14 +209,14 @@ mod tests {
     async fn while_another_computes_what_is_whole_leaves_and_what_is_not_waits_until_it_is_plain_that_it_streams() {
         let answers = Answers::default();
         let (one, mut two) = (add(&answers, whole()), add(&answers, half()));
-        answers.leave(Turn::Interrupted);
+        answers.leave(Turn::Unfinished);
         let body = body_of(one);
         assert_eq!(body.size_hint().exact(), Some(9));
         assert_eq!(body.collect().await.expect("a body").to_bytes(), "all of it");
         for _ in 0..LOOKS_MAX {
             assert_eq!(two.try_recv().err(), Some(oneshot::error::TryRecvError::Empty));
             answers.look();
-            answers.leave(Turn::Interrupted);
+            answers.leave(Turn::Unfinished);
         }
         let mut body = body_of(two);
         assert_eq!((body.size_hint().lower(), body.size_hint().exact()), (4, None));
@@ -214,13 +233,18 @@ mod tests {
         assert_eq!(two.try_recv().err(), Some(oneshot::error::TryRecvError::Closed));
     }
 
-    #[test]
-    fn an_answer_is_new_once() {
+    #[tokio::test]
+    async fn a_second_frame_says_that_it_streams() {
+        let (send, frames) = futures::channel::mpsc::unbounded();
         let answers = Answers::default();
-        assert!(!answers.have_come());
-        let _one = add(&answers, half());
-        assert!(answers.have_come() && !answers.have_come());
-        let _two = add(&answers, half());
-        assert!(answers.have_come());
+        let mut answered = add(&answers, StreamBody::new(frames).boxed_unsync());
+        for part in ["one", "two"] {
+            assert_eq!(answered.try_recv().err(), Some(oneshot::error::TryRecvError::Empty));
+            send.unbounded_send(Ok(Frame::data(Bytes::from(part)))).unwrap();
+            answers.leave(Turn::Unfinished);
+        }
+        let body = body_of(answered);
+        drop(send);
+        assert_eq!(body.collect().await.expect("a body").to_bytes(), "onetwo");
     }
 }

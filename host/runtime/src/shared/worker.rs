@@ -25,8 +25,8 @@ use crate::invocation::Invocation;
 use crate::long_calls::Suspicion;
 use crate::sandbox::SandboxState;
 
-/// Polls of a turn in which answers come, beyond the first: in each, another call may have come as well.
-const POLLS_MAX: usize = 4;
+/// Polls of a turn in which answers come, beyond the first: in each, other calls may have come as well.
+const POLLS_MAX: usize = 8;
 
 /// Makes the sandbox and serves its jobs until it has had its time or fails.
 pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: UnboundedReceiver<Job>) {
@@ -67,12 +67,25 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             inside.hold(held.bytes(), before - turn_ended);
             let mut polled = drive.as_mut().poll(cx);
             // A guest ends its body in the poll after the one in which it wrote it: with it, head, body and end go out as one.
+            let (mut all_wait, mut is_held) = (false, false);
             for _ in 0..POLLS_MAX {
-                if polled.is_ready() || interrupted.load(Relaxed) || !inside.answers.have_come() {
+                if polled.is_ready() || interrupted.load(Relaxed) || inside.answers.are_none() {
                     break;
                 }
+                let before = inside.answers.looks();
                 sandbox.driver.looks_again();
                 polled = drive.as_mut().poll(cx);
+                match inside.answers.looks() - before {
+                    // A guest waits for a call of the host and keeps the store meanwhile.
+                    0 => is_held = true,
+                    // Nobody had anything to do.
+                    1 => all_wait = true,
+                    // Alone, it is kept from nothing.
+                    _ => all_wait = !sandbox.is_shared(),
+                }
+                if is_held || all_wait {
+                    break;
+                }
             }
             turn_ended = Instant::now();
             inside.charge(held.bytes(), turn_ended - before);
@@ -83,17 +96,16 @@ pub(super) async fn run(pool: Arc<Pool>, sandbox: Arc<Sandbox>, mut jobs: Unboun
             } else if polled.is_pending() && !was_interrupted {
                 sandbox.rest();
             }
-            // Of what came in the last poll only the head is there.
-            let has_more = polled.is_pending() && !was_interrupted && inside.answers.have_come();
-            if has_more {
+            let turn = match &polled {
+                Poll::Ready(Err(_)) => Turn::Failed,
+                Poll::Pending if !all_wait && sandbox.is_shared() => Turn::Unfinished,
+                Poll::Pending | Poll::Ready(Ok(_)) => Turn::Done,
+            };
+            inside.answers.leave(turn);
+            // More calls came than this turn has polls.
+            if turn == Turn::Unfinished && !was_interrupted && !is_held && !inside.answers.are_none() {
                 cx.waker().wake_by_ref();
             }
-            let held_up = (was_interrupted || has_more) && sandbox.is_shared();
-            inside.answers.leave(match &polled {
-                Poll::Ready(Err(_)) => Turn::Failed,
-                Poll::Pending if held_up => Turn::Interrupted,
-                Poll::Pending | Poll::Ready(Ok(_)) => Turn::Done,
-            });
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.and_then(|served| served));
             }
@@ -174,6 +186,8 @@ async fn serve(
                 && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
             {
                 watch.accept();
+                // It begins after this look.
+                inside.answers.look();
                 inside.enter(&job.invocation);
                 running.push(answer(accessor, service, job, inside));
                 continue;
