@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::beat::HeadTimer;
 use super::guarded::Guarded;
 use super::head::FIELDS_BYTES_MAX;
-use super::patience::Watched;
 use crate::node::Node;
 
 /// Calls that one connection may have under way at once.
@@ -124,7 +124,7 @@ type Server = auto::Builder<TokioExecutor>;
 /// What holds for all connections.
 fn server(stall: Duration) -> Server {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(Watched).header_read_timeout(stall);
+    server.http1().timer(HeadTimer).header_read_timeout(stall);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::beat::Beat;
 use super::framing::Framing;
-use super::patience::Beat;
 
 /// An answer of no more bytes is copied together: that costs less than to have the kernel collect its parts.
 const SMALL: usize = 1024;

@@ -1,6 +1,7 @@
 //! The data plane: accepts connections, and takes each request from route to response.
 
 mod accept;
+mod beat;
 mod body;
 mod callers;
 mod choose;
@@ -8,8 +9,8 @@ mod follow;
 mod forward;
 mod framing;
 mod guarded;
+mod guest;
 mod head;
-mod patience;
 mod record;
 mod replay;
 mod respond;

@@ -11,11 +11,11 @@ use hyper::rt::{Sleep, Timer};
 /// Looks of a beat within the time that it is for.
 const LOOKS: u32 = 4;
 
-/// The timer of a server whose connections have a [`Beat`]. Its sleeps wake nobody.
+/// The timer of heads for a server whose connections have a [`Beat`]. Its sleeps wake nobody.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Watched;
+pub(super) struct HeadTimer;
 
-impl Timer for Watched {
+impl Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(self.now() + duration)
     }
@@ -88,11 +88,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_sleep_is_over_at_its_deadline_and_can_be_set_anew() {
-        let mut sleep = Watched.sleep(Duration::from_secs(3600));
+        let mut sleep = HeadTimer.sleep(Duration::from_secs(3600));
         let is_over =
             async |sleep: &mut Pin<Box<dyn Sleep>>| poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_ready())).await;
         assert!(!is_over(&mut sleep).await);
-        Watched.reset(&mut sleep, Instant::now());
+        HeadTimer.reset(&mut sleep, Instant::now());
         assert!(is_over(&mut sleep).await);
     }
 }
