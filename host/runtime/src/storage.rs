@@ -122,9 +122,12 @@ mod tests {
                 })
             })
             .collect();
-        while inside.load(SeqCst) < WRITERS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let all_in = async {
+            while inside.load(SeqCst) < WRITERS {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all_in).await.expect("writers are let in");
         assert_eq!(storage.run(Access::Read, |_| 7).await.unwrap(), 7);
         drop(open);
         for call in calls {
