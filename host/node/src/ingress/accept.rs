@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::beat::HeadTimer;
 use super::guarded::Guarded;
 use super::head::FIELDS_BYTES_MAX;
+use super::together::Together;
 use crate::node::Node;
 
 /// Calls that one connection may have under way at once.
@@ -161,7 +162,11 @@ impl Attended {
         let stream = Guarded::new(stream, node.config.stall_timeout);
         let service = service_fn(move |request| {
             let node = node.clone();
-            async move { Ok::<_, Infallible>(node.serve(request).await) }
+            async move {
+                let response = node.serve(request).await;
+                Together::default().await;
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = server.serve_connection(TokioIo::new(stream), service);
         // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.

@@ -17,6 +17,7 @@ mod respond;
 mod send;
 mod serve;
 mod settle;
+mod together;
 mod wishes;
 
 pub(crate) use accept::Listener;
