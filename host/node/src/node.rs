@@ -350,6 +350,7 @@ async fn open(
         let models = Arc::new(models);
         let runtime = Runtime::new(RuntimeConfig {
             code_folder: config.data.join("code"),
+            memory_bytes: capacity::memory().map_or(0, |memory| memory.total_bytes),
             compilations: 1,
             models: models.clone(),
             keyvalue: Arc::new(StoreKeyValue(store.clone())),

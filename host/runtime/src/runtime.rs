@@ -36,6 +36,8 @@ const TRY_MAX: Duration = Duration::from_secs(30);
 pub struct RuntimeConfig {
     /// Folder of compiled code.
     pub code_folder: PathBuf,
+    /// Memory of the machine, or of the control group: how many sandboxes there can be, and what free ones keep, go by it.
+    pub memory_bytes: u64,
     /// Components compiled at once. One compilation already uses every core.
     pub compilations: usize,
     /// The node's models.
@@ -145,7 +147,7 @@ impl Runtime {
     /// # Errors
     /// If the folder of compiled code cannot be used, or the kernel refuses the address space.
     pub fn new(config: RuntimeConfig) -> Result<Self, CacheError> {
-        let engines = Engines::new();
+        let engines = Engines::new(config.memory_bytes);
         let cache = CodeCache::open(&config.code_folder)?;
         let engines = engines.map_err(|error| CacheError::Io {
             path: config.code_folder.clone(),
