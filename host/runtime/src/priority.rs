@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Steps of niceness: a tenth of the weight of a thread of usual priority, where both want the same core.
-pub(crate) const NICENESS: i32 = 10;
+/// Steps of niceness: an eighteenth of the weight of a thread of usual priority, where both want the same core.
+pub(crate) const NICENESS: i32 = 13;
 /// Beyond it there is nothing.
 const NICEST: i32 = 19;
 /// What a thread that takes calls asks to have a core for at a time, in nanoseconds. A thread that wakes up is let in at once if it asks for less than

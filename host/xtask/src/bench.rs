@@ -42,7 +42,7 @@ enum Which {
     /// HTTP and sandboxes beside `wasmtime serve`, workerd and plain hyper; memory and sizes
     Http {
         /// Arguments for the benchmark: --json, --seconds N, --rounds N, --components N, --only TEXT, --neighbours LIST,
-        /// --load-priority realtime|usual
+        /// --load-priority realtime|usual, --one-session, --load-anywhere
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },

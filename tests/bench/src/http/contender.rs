@@ -21,15 +21,15 @@ pub(super) struct Contender {
 
 impl Contender {
     /// `wasmtime serve -Scli`, with more arguments.
-    pub(super) async fn wasmtime_serve(guest: &str, more: &[&str]) -> anyhow::Result<Self> {
+    pub(super) async fn wasmtime_serve(under: &[&str], guest: &str, more: &[&str]) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = Command::new(tool("wasmtime")?);
+        let mut command = command(under, tool("wasmtime")?);
         command.args(["serve", "-Scli", "--addr", &address.to_string()]).args(more).arg(bundle_file(guest));
         Self::start(command, address, "/greet").await
     }
 
     /// workerd with a hello in JavaScript.
-    pub(super) async fn workerd(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn workerd(under: &[&str], folder: &Path) -> anyhow::Result<Self> {
         let address = free_address()?;
         let script = "export default { fetch() { return new Response('Hello from workerd\\n'); } };\n";
         std::fs::write(folder.join("hello.js"), script)?;
@@ -41,15 +41,15 @@ impl Contender {
         );
         let file = folder.join("config.capnp");
         std::fs::write(&file, config)?;
-        let mut command = Command::new(tool("workerd")?);
+        let mut command = command(under, tool("workerd")?);
         command.arg("serve").arg(file);
         Self::start(command, address, "/").await
     }
 
     /// A plain hyper server, this program itself.
-    pub(super) async fn hyper() -> anyhow::Result<Self> {
+    pub(super) async fn hyper(under: &[&str]) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = command(under, std::env::current_exe()?);
         command.args(["hello", &address.to_string()]);
         Self::start(command, address, "/").await
     }
@@ -71,6 +71,14 @@ impl Contender {
     pub(super) fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// A program under another, or under none, which takes its place and keeps its process.
+fn command(under: &[&str], program: PathBuf) -> Command {
+    let Some((first, rest)) = under.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {

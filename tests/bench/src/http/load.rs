@@ -17,13 +17,16 @@ pub(super) struct Load {
     pub(super) p99: Duration,
 }
 
-/// Calls a URL for some seconds, as fast as it answers.
+/// Calls a URL for some seconds, as fast as it answers, under another program or none.
 ///
 /// # Errors
 /// `wrk` is missing or failed, or an answer was an error.
-pub(super) async fn load(url: &str, seconds: u64) -> anyhow::Result<Load> {
-    let mut wrk = Command::new("wrk");
-    wrk.args(["--threads", "1", "--connections", CONNECTIONS, "--latency", "--duration", &format!("{seconds}s"), url]);
+pub(super) async fn load(under: &[&str], url: &str, seconds: u64) -> anyhow::Result<Load> {
+    let duration = format!("{seconds}s");
+    let wrk = ["wrk", "--threads", "1", "--connections", CONNECTIONS, "--latency", "--duration", &duration, url];
+    let words = [under, &wrk].concat();
+    let mut wrk = Command::new(words[0]);
+    wrk.args(&words[1..]);
     let output = wrk.stdin(Stdio::null()).kill_on_drop(true).output().await.context("`wrk` does not start")?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "wrk failed at {url}: {text}{}", String::from_utf8_lossy(&output.stderr));

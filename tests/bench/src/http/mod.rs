@@ -42,6 +42,13 @@ pub(crate) struct Http {
     /// Different components that are deployed to see what an idle one takes
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     components: u16,
+    /// Have all servers in the session of the load, so that the kernel shares the cores among all of their threads alike; else
+    /// it shares them among servers and load first, as it does among services
+    #[arg(long)]
+    one_session: bool,
+    /// Leave the load all cores where the node has one, for `fresh_two_cores_over_one`
+    #[arg(long)]
+    load_anywhere: bool,
     /// Only figures whose key contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -108,7 +115,8 @@ impl Http {
         }
         if self.wants(&["neighbour_p99"]) {
             let (seconds, rounds) = (self.seconds, self.rounds);
-            let ratios = neighbours::ratios(seconds, rounds, &self.neighbours, self.load_priority).await?;
+            let under = self.session();
+            let ratios = neighbours::ratios(under, seconds, rounds, &self.neighbours, self.load_priority).await?;
             report.add("neighbour_p99", ratios, 2.0, 1.5);
         }
         if self.wants(&["node_idle_bytes", "binary_bytes"]) {
@@ -128,19 +136,25 @@ impl Http {
         Ok(())
     }
 
+    /// The program that servers are started under.
+    fn session(&self) -> &'static [&'static str] {
+        if self.one_session { &[] } else { &["setsid"] }
+    }
+
     fn wants(&self, keys: &[&str]) -> bool {
         self.only.as_ref().is_none_or(|only| keys.iter().any(|key| key.contains(only.as_str())))
     }
 
     async fn throughput(&self, report: &mut Report) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        let node = node(&[]).await?;
+        let under = self.session();
+        let node = node(under).await?;
         let many = ["--max-instance-reuse-count", "1000000"];
-        let (fresh, reused) = (Contender::wasmtime_serve("plain", &[]), Contender::wasmtime_serve("plain", &many));
+        let (fresh, reused) = (Contender::wasmtime_serve(under, "plain", &[]), Contender::wasmtime_serve(under, "plain", &many));
         let (fresh, reused) = (fresh.await?, reused.await?);
         let p3 = ["-Sp3", "-Wcomponent-model-async", many[0], many[1]];
-        let p3 = Contender::wasmtime_serve("constant", &p3).await?;
-        let (workerd, hyper) = (Contender::workerd(folder.path()).await?, Contender::hyper().await?);
+        let p3 = Contender::wasmtime_serve(under, "constant", &p3).await?;
+        let (workerd, hyper) = (Contender::workerd(under, folder.path()).await?, Contender::hyper(under).await?);
         let own = |path: &str| format!("{}{path}", node.listen());
         let urls: [(&'static str, String); 8] = [
             ("spillway-0.2-fresh", own("/fresh/greet")),
@@ -158,9 +172,9 @@ impl Http {
             for (name, url) in &urls {
                 // The first round warms all of them up.
                 if round == 0 {
-                    load(url, 1).await?;
+                    load(&[], url, 1).await?;
                 }
-                let seen = load(url, self.seconds).await?;
+                let seen = load(&[], url, self.seconds).await?;
                 eprintln!("round {round}: {name:<26} {:>8.0}/s, p99 {:?}", seen.per_second, seen.p99);
                 measured.insert(*name, seen);
             }
@@ -191,13 +205,22 @@ impl Http {
         Ok(())
     }
 
-    /// Fresh sandboxes, on both cores over on one.
+    /// Fresh sandboxes, on both cores over on one. The load has the same cores: with one of its own where the node has one, it
+    /// would be the load that two cores are shared with.
     async fn two_cores(&self) -> anyhow::Result<Vec<f64>> {
-        let (one, two) = (node(&["taskset", "--cpu-list", "0"]).await?, node(&["taskset", "--cpu-list", "0,1"]).await?);
+        let on = |cores| ["taskset", "--cpu-list", cores];
+        let start = async |cores| node(&[self.session(), &on(cores)].concat()).await;
+        let (one, two) = (start("0").await?, start("0,1").await?);
+        let per_second = async |node: &Node, cores| {
+            let under = if self.load_anywhere { on("0,1") } else { on(cores) };
+            let load = load(&under, &format!("{}/fresh/greet", node.listen()), self.seconds).await?;
+            anyhow::Ok(load.per_second)
+        };
         let mut ratios = Vec::new();
         for _ in 0..self.rounds {
-            let per_second = async |node: &Node| load(&format!("{}/fresh/greet", node.listen()), self.seconds).await;
-            ratios.push(per_second(&two).await?.per_second / per_second(&one).await?.per_second);
+            let (both, single) = (per_second(&two, "0,1").await?, per_second(&one, "0").await?);
+            eprintln!("fresh sandboxes: {both:.0}/s on two cores, {single:.0}/s on one");
+            ratios.push(both / single);
         }
         Ok(ratios)
     }

@@ -63,14 +63,15 @@ impl LoadPriority {
 /// The 99th percentile of hello at half load beside functions that loop, take all memory and are being deployed, over that of
 /// hello alone.
 pub(super) async fn ratios(
+    under: &[&str],
     seconds: u64,
     rounds: u16,
     which: &[Neighbour],
     priority: LoadPriority,
 ) -> anyhow::Result<Vec<f64>> {
-    let node = Arc::new(node(&[]).await?);
+    let node = Arc::new(node(under).await?);
     node.cli(&["deploy", &bundle_file("misbehave").display().to_string(), "--json"]).await.json();
-    let full = load(&format!("{}/constant", node.listen()), seconds).await?;
+    let full = load(&[], &format!("{}/constant", node.listen()), seconds).await?;
     priority.set()?;
     let mut ratios = Vec::new();
     for _ in 0..rounds {
