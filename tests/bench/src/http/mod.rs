@@ -150,7 +150,8 @@ impl Http {
         let under = self.session();
         let node = node(under).await?;
         let many = ["--max-instance-reuse-count", "1000000"];
-        let (fresh, reused) = (Contender::wasmtime_serve(under, "plain", &[]), Contender::wasmtime_serve(under, "plain", &many));
+        let (fresh, reused) =
+            (Contender::wasmtime_serve(under, "plain", &[]), Contender::wasmtime_serve(under, "plain", &many));
         let (fresh, reused) = (fresh.await?, reused.await?);
         let p3 = ["-Sp3", "-Wcomponent-model-async", many[0], many[1]];
         let p3 = Contender::wasmtime_serve(under, "constant", &p3).await?;
