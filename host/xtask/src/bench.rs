@@ -19,7 +19,9 @@ Examples:
   cargo xtask bench http --only fresh_over_wasmtime_serve --seconds 2 --rounds 3
   cargo xtask bench http --only idle_function_bytes --components 200
   cargo xtask bench http --only neighbour_p99 --neighbours loop,allocate
-  cargo xtask bench http --only neighbour_p99 --load-priority usual")]
+  cargo xtask bench http --only neighbour_p99 --load-priority usual
+  cargo xtask bench http --only over --one-session
+  cargo xtask bench http --only fresh_two --load-anywhere")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
