@@ -57,12 +57,15 @@ impl Pair {
         join_all((0..CROWD).map(|_| self.call())).await
     }
 
-    /// Once the peer is found out, calls are answered where they came.
+    /// Once the peer is found out, calls are answered where they came. It takes three failures in a row until it is, of which the
+    /// crowd may have seen fewer, and one call may be the trial after a pause.
     async fn calls_stay(&self) {
-        for _ in 0..5 {
+        let (mut in_a_row, mut sent) = (0, 0);
+        while in_a_row < 5 {
             let answer = self.call().await;
-            assert_eq!(answer.header("spillway-node"), None, "{answer:?}");
-            answer.ok();
+            let stays = answer.status == 200 && answer.header("spillway-node").is_none();
+            (in_a_row, sent) = if stays { (in_a_row + 1, sent) } else { (0, sent + 1) };
+            assert!(sent <= 3, "calls still go to the peer: {answer:?}");
         }
     }
 
