@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use spillway_placement::admission::{Decision, Demand, Offer, decide, has_room};
 use spillway_placement::forward::Reason;
 use spillway_placement::{Prediction, Tariff};
-use spillway_types::{NodeName, Prefer, Problem, ProblemType};
+use spillway_types::{Effects, NodeName, Prefer, Problem, ProblemType};
 
 use super::forward::Errand;
 use super::respond::whole_seconds;
@@ -109,8 +109,11 @@ fn offers(
         let rtt = cluster.peers().rtt(peer.name()).map(|rtt| rtt.smoothed).unwrap_or_default();
         let bandwidth = said.bandwidth_bytes_per_second.filter(|bandwidth| *bandwidth > 0.0);
         let body = bandwidth.and_then(|bandwidth| Duration::try_from_secs_f64(body_bytes as f64 / bandwidth).ok());
-        let wait = peer
-            .load(|load, now| load.breaker.allows(now).then(|| (load.wait(capacity.cores, now), load.correction(now))));
+        let may_run_again = errand.manifest.effects != Effects::Unsafe;
+        let wait = peer.load(|load, now| {
+            let allowed = load.breaker.allows(now, may_run_again);
+            allowed.then(|| (load.wait(capacity.cores, now), load.correction(now)))
+        });
         let (wait, correction) = wait?;
         let run = seen.map(|seen| slower(seen, correction));
         let there =

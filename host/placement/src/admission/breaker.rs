@@ -21,11 +21,13 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a call may be sent at `now`.
-    pub fn allows(&self, now: Time) -> bool {
+    /// Whether a call may be sent at `now`. One that may not run twice is lost if the peer fails again, so it leaves the trial to
+    /// others, and makes it itself only where none has come for long.
+    pub fn allows(&self, now: Time, may_run_again: bool) -> bool {
+        let patience = if may_run_again { Duration::ZERO } else { PAUSE_MAX };
         match (self.open_until, self.trying) {
             (None, _) => true,
-            (Some(until), None) => now >= until,
+            (Some(until), None) => now >= until + patience,
             // One that never says what became of it holds nobody up for ever.
             (Some(_), Some(since)) => now.since(since) >= PAUSE_MAX,
         }
@@ -75,16 +77,16 @@ mod tests {
         breaker.succeeded();
         breaker.failed(at(0));
         breaker.failed(at(0));
-        assert!(breaker.allows(at(0)) && !breaker.is_open());
+        assert!(breaker.allows(at(0), true) && !breaker.is_open());
         breaker.failed(at(0));
-        assert!(!breaker.allows(at(499)) && breaker.allows(at(500)) && breaker.is_open());
+        assert!(!breaker.allows(at(499), true) && breaker.allows(at(500), true) && breaker.is_open());
         breaker.sent(at(500));
-        assert!(!breaker.allows(at(600)), "one call decides");
+        assert!(!breaker.allows(at(600), true), "one call decides");
         breaker.failed(at(700));
-        assert!(!breaker.allows(at(1699)) && breaker.allows(at(1700)), "it doubles");
+        assert!(!breaker.allows(at(1699), true) && breaker.allows(at(1700), true), "it doubles");
         breaker.sent(at(1700));
         breaker.succeeded();
-        assert!(breaker.allows(at(1700)) && !breaker.is_open());
+        assert!(breaker.allows(at(1700), true) && !breaker.is_open());
     }
 
     #[test]
@@ -93,8 +95,20 @@ mod tests {
         for _ in 0..100 {
             breaker.failed(at(0));
         }
-        assert!(!breaker.allows(at(29_999)) && breaker.allows(at(30_000)));
+        assert!(!breaker.allows(at(29_999), true) && breaker.allows(at(30_000), true));
         breaker.sent(at(30_000));
-        assert!(!breaker.allows(at(59_999)) && breaker.allows(at(60_000)));
+        assert!(!breaker.allows(at(59_999), true) && breaker.allows(at(60_000), true));
+    }
+
+    #[test]
+    fn a_call_that_may_not_run_twice_is_no_trial_unless_no_other_comes() {
+        let mut breaker = Breaker::default();
+        for _ in 0..FAILURES {
+            breaker.failed(at(0));
+        }
+        assert!(breaker.allows(at(500), true) && !breaker.allows(at(500), false));
+        assert!(!breaker.allows(at(30_499), false) && breaker.allows(at(30_500), false));
+        breaker.succeeded();
+        assert!(breaker.allows(at(0), false));
     }
 }
