@@ -33,19 +33,19 @@ dtypes!(spillway_types::DType);
 #[cfg(target_family = "wasm")]
 mod wasm;
 #[cfg(target_family = "wasm")]
-pub(crate) use wasm::{Bucket, Model, Tensor, config, log, operators};
+pub(crate) use wasm::{Bucket, Graph, Model, Tensor, config, graphs, infer, log, operators};
 
 #[cfg(all(not(target_family = "wasm"), feature = "native"))]
 mod native;
 #[cfg(all(not(target_family = "wasm"), feature = "native"))]
-pub(crate) use native::{Bucket, Model, Tensor, config, log};
+pub(crate) use native::{Bucket, Graph, Model, Tensor, config, infer, log};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use spillway_types::operator as operators;
+pub(crate) use spillway_types::{graph as graphs, operator as operators};
 
 #[cfg(all(not(target_family = "wasm"), not(feature = "native")))]
 mod absent;
 #[cfg(all(not(target_family = "wasm"), not(feature = "native")))]
-pub(crate) use absent::{Bucket, Model, Tensor, config, log};
+pub(crate) use absent::{Bucket, Graph, Model, Tensor, config, infer, log};
 
 /// Why the host refused or failed a call. `?` in a handler turns it into an [`Error`](crate::Error).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -29,6 +29,7 @@
 //! | bodies, whole or streaming | [`Body`] |
 //! | errors that callers understand | [`Error`] |
 //! | models and tensors | [`Model`], [`Tensor`] with native operators |
+//! | operators compiled together | [`Graph`], [`GraphBuilder`] |
 //! | settings and state | [`config`], [`keyvalue`] |
 //! | asking other servers | [`outbound`] |
 //! | pictures: decoding, preparing, boxes, text | [`vision`] |
@@ -43,6 +44,7 @@
 mod body;
 mod dispatch;
 mod error;
+mod graph;
 mod host;
 mod logging;
 mod model;
@@ -64,11 +66,15 @@ pub mod vision;
 pub use body::Body;
 pub use bytes::Bytes;
 pub use error::{Error, Result};
+pub use graph::{Graph, GraphBuilder, Operand};
 pub use host::{HostError, HostErrorCode, TensorType};
 pub use http::{self, HeaderMap, HeaderValue, Method, StatusCode, header};
 pub use log;
 pub use model::{Model, Outputs};
-pub use operators::{ColorMode, InterpolationMode, PaddingMode, Reduction, UnaryOperator};
+pub use operators::{
+    BinaryOperator, ColorMode, Conv2d, ConvTranspose2d, FilterOperandLayout, InputOperandLayout, InterpolationMode,
+    PaddingMode, Pool2d, Pooling, Reduction, RoundingType, TransposedFilterLayout, UnaryOperator,
+};
 pub use request::{FromRequest, Json, Request, RequestExt};
 pub use response::{IntoResponse, Response};
 pub use spillway_macro::function;

@@ -81,6 +81,17 @@ impl Model {
     }
 }
 
+impl Model {
+    /// A tensor of a `safetensors` file that is granted as a model; its names are those of [`outputs`](Self::outputs). The host
+    /// has one for all sandboxes, and charges none of them for it.
+    ///
+    /// # Errors
+    /// The file has no such tensor, or the model is a graph and no file of weights.
+    pub async fn weight(&self, name: &str) -> Result<Tensor, HostError> {
+        Ok(Tensor::from_handle(self.0.handle.weight(name).await?))
+    }
+}
+
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Model({})", self.0.name)

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use log::Level;
 
+use super::graphs;
 use super::operators::Operator;
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
@@ -58,6 +59,26 @@ impl Model {
     }
 
     pub(crate) async fn run(&self, _: Vec<(String, &Tensor)>) -> Result<Vec<Tensor>, HostError> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn weight(&self, _: &str) -> Result<Tensor, HostError> {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn infer(_: Operator, _: Vec<graphs::OperandDescriptor>) -> Result<graphs::OperandDescriptor, HostError> {
+    absent()
+}
+
+pub(crate) struct Graph(Infallible);
+
+impl Graph {
+    pub(crate) async fn build(_: graphs::Definition, _: &[&Tensor]) -> Result<Self, HostError> {
+        absent()
+    }
+
+    pub(crate) async fn dispatch(&self, _: &[&Tensor]) -> Result<Vec<Tensor>, HostError> {
         match self.0 {}
     }
 }

@@ -9,6 +9,7 @@ use log::Level;
 use spillway_inference as inference;
 use spillway_types::{Digest, Manifest, Origin};
 
+use super::graphs;
 use super::operators::Operator;
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
@@ -130,6 +131,34 @@ impl Model {
         // Without a deadline: a debugger may stop the test anywhere.
         Ok(self.0.run(inputs, None).await?.outputs.into_iter().map(Tensor).collect())
     }
+
+    pub(crate) async fn weight(&self, name: &str) -> Result<Tensor, HostError> {
+        Ok(Tensor(self.0.weight(name, None).await?))
+    }
+}
+
+pub(crate) fn infer(
+    operator: Operator,
+    inputs: Vec<graphs::OperandDescriptor>,
+) -> Result<graphs::OperandDescriptor, HostError> {
+    Ok(inference::infer(operator, &inputs)?)
+}
+
+pub(crate) struct Graph(Arc<inference::Graph>);
+
+impl Graph {
+    pub(crate) async fn build(definition: graphs::Definition, constants: &[&Tensor]) -> Result<Self, HostError> {
+        let constants = constants.iter().map(|tensor| tensor.0.clone()).collect();
+        let graph = node()?.models.graphs().build(definition, constants, &|_| Ok(()), &|| false);
+        Ok(Self(graph?))
+    }
+
+    pub(crate) async fn dispatch(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostError> {
+        let inputs: Vec<_> = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+        self.0.check(&inputs)?;
+        let outputs = self.0.clone().run(inputs, node()?.models.threads(), None).await?;
+        Ok(outputs.into_iter().map(Tensor).collect())
+    }
 }
 
 pub(crate) struct Bucket(String);
@@ -201,7 +230,9 @@ impl From<inference::RunError> for HostError {
             inference::RunError::InvalidArgument(_) => HostErrorCode::InvalidArgument,
             inference::RunError::DeadlineExceeded => HostErrorCode::DeadlineExceeded,
             inference::RunError::EngineFailed(_) | inference::RunError::LoadFailed(_) => HostErrorCode::Failed,
-            inference::RunError::TooMuchMemory { .. } => HostErrorCode::OutOfMemory,
+            inference::RunError::TooMuchMemory { .. } | inference::RunError::OutOfMemory(_) => {
+                HostErrorCode::OutOfMemory
+            }
         };
         Self::new(code, error.to_string())
     }

@@ -4,9 +4,9 @@ use log::Level;
 
 use super::{HostError, HostErrorCode, TensorType};
 use crate::DType;
-pub(crate) use crate::wasi::bindings::spillway::tensor::operators;
 use crate::wasi::bindings::spillway::tensor::tensors::ErrorCode as Code;
-use crate::wasi::bindings::spillway::tensor::{inference, kernels, models, tensors};
+use crate::wasi::bindings::spillway::tensor::{graph_execution, inference, kernels, models, tensors};
+pub(crate) use crate::wasi::bindings::spillway::tensor::{graphs, operators};
 use crate::wasi::bindings::wasi::config::store as config_store;
 use crate::wasi::bindings::wasi::keyvalue::{atomics, store};
 use crate::wasi::bindings::wasi::logging::logging;
@@ -58,6 +58,31 @@ impl Model {
     pub(crate) async fn run(&self, inputs: Vec<(String, &Tensor)>) -> Result<Vec<Tensor>, HostError> {
         let inputs = inputs.into_iter().map(|(name, tensor)| (name, &tensor.0)).collect();
         Ok(inference::run(&self.0, inputs).await?.into_iter().map(Tensor).collect())
+    }
+
+    pub(crate) async fn weight(&self, name: &str) -> Result<Tensor, HostError> {
+        Ok(Tensor(inference::weight(&self.0, name.to_owned()).await?))
+    }
+}
+
+pub(crate) fn infer(
+    operator: operators::Operator,
+    inputs: Vec<graphs::OperandDescriptor>,
+) -> Result<graphs::OperandDescriptor, HostError> {
+    Ok(graphs::infer(&operator, &inputs)?)
+}
+
+pub(crate) struct Graph(graphs::Graph);
+
+impl Graph {
+    pub(crate) async fn build(definition: graphs::Definition, constants: &[&Tensor]) -> Result<Self, HostError> {
+        let constants = constants.iter().map(|tensor| &tensor.0).collect();
+        Ok(Self(graph_execution::build(definition, constants).await?))
+    }
+
+    pub(crate) async fn dispatch(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostError> {
+        let inputs = inputs.iter().map(|tensor| &tensor.0).collect();
+        Ok(graph_execution::dispatch(&self.0, inputs).await?.into_iter().map(Tensor).collect())
     }
 }
 

@@ -44,6 +44,12 @@ pub trait LoadedModel: Send + Sync + 'static {
         vec![self.inputs().iter().map(shape).collect()]
     }
 
+    /// The tensor of this name, of a file that has tensors and no graph.
+    fn weight(&self, name: &str) -> Option<Tensor> {
+        let _ = name;
+        None
+    }
+
     /// As [`run`](Self::run), if that takes at most `limit_bytes` beside the inputs. An engine that cannot tell runs.
     ///
     /// # Errors
@@ -166,6 +172,9 @@ pub enum RunError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Whoever asked may not take as much memory; the message says what to do.
+    #[error("{0}")]
+    OutOfMemory(String),
     /// The engine failed on inputs that fit.
     #[error("the engine failed: {0}")]
     EngineFailed(String),

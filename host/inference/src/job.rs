@@ -8,8 +8,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
+
+use crate::fair::Meter;
 
 /// A job on the kernel threads; a future of its result that needs no particular runtime.
 #[must_use = "dropping a job cancels it; detach it to let it run on its own"]
@@ -21,14 +24,20 @@ pub struct Job<T> {
 }
 
 impl<T: Send + 'static> Job<T> {
-    /// The job of doing `work`, and the slot from which a thread may take it. `queued` counts such slots.
-    pub(crate) fn new<F>(work: F, queued: Arc<AtomicUsize>) -> (Self, Arc<Slot>)
+    /// The job of doing `work`, and the slot from which a thread may take it. `queued` counts such slots, and `meter` hears what
+    /// it took.
+    pub(crate) fn new<F>(work: F, queued: Arc<AtomicUsize>, meter: Option<Arc<dyn Meter>>) -> (Self, Arc<Slot>)
     where
         F: FnOnce(&Caller<'_>) -> T + Send + 'static,
     {
         let (sender, result) = oneshot::channel();
+        let came = Instant::now();
         let slot = Slot::new(queued, move || {
+            let started = Instant::now();
             let outcome = contain(|| work(&Caller { is_gone: &|| sender.is_closed() }));
+            if let Some(meter) = meter {
+                meter.note(started - came, started.elapsed());
+            }
             // Nobody listens when the caller has gone meanwhile.
             let _ = sender.send(outcome);
         });

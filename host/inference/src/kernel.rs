@@ -1,17 +1,17 @@
 //! Native operators: checked first, computed where they belong.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spillway_types::operator::Operator;
 
 use crate::job::contain;
 use crate::kernels::{Plan, Stop, Work, plan};
-use crate::{JobError, KernelThreads, RunError, Tensor, byte_length};
+use crate::{JobError, KernelThreads, RunError, Tensor, Turn, byte_length};
 
 /// Work predicted to take less runs where it is asked for. Handing it to a thread and back cost 3 µs on idle cores and 44
 /// on shared ones (medians of `cargo run --release -p spillway-inference --example kernel_costs`), and then there is the
 /// queue.
-const SHORT_NANOSECONDS: f64 = 20_000.0;
+pub(crate) const SHORT_NANOSECONDS: f64 = 20_000.0;
 
 /// One operator on its inputs, checked.
 pub struct Kernel {
@@ -72,19 +72,10 @@ impl Kernel {
     /// # Cancel safety
     /// As [`Model::run`](crate::Model::run): dropping the future takes waiting work out of the queue, and ends work that
     /// computes after some rows.
-    pub async fn run(self, threads: &KernelThreads, deadline: Option<Instant>) -> Result<Tensor, RunError> {
-        let has_passed = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if self.is_short() {
-            return self.compute_until(&has_passed);
-        }
-        let job = threads.spawn(move |caller| self.compute_until(&|| caller.is_gone() || has_passed()));
-        let finished = match deadline {
-            None => job.await,
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), job).await.map_err(|_| RunError::DeadlineExceeded)?
-            }
-        };
-        finished.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+    pub async fn run(self, threads: &KernelThreads, turn: impl Into<Turn>) -> Result<Tensor, RunError> {
+        let turn = turn.into();
+        let is_short = self.is_short();
+        in_turn(threads, turn, is_short, move |stop| self.compute_until(stop)).await
     }
 
     fn compute_until(self, should_stop: &dyn Fn() -> bool) -> Result<Tensor, RunError> {
@@ -97,6 +88,31 @@ impl Kernel {
         contain(|| work(&stop))
             .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))
     }
+}
+
+/// Does `work` where it belongs: at once if it is short, else on `threads` in its turn.
+pub(crate) async fn in_turn<T: Send + 'static>(
+    threads: &KernelThreads,
+    turn: Turn,
+    is_short: bool,
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, RunError> + Send + 'static,
+) -> Result<T, RunError> {
+    let deadline = turn.deadline;
+    let has_passed = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    if is_short {
+        let started = Instant::now();
+        let result = work(&has_passed);
+        turn.note(Duration::ZERO, started.elapsed());
+        return result;
+    }
+    let job = threads.spawn_in(turn, move |caller| work(&|| caller.is_gone() || has_passed()));
+    let finished = match deadline {
+        None => job.await,
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline.into(), job).await.map_err(|_| RunError::DeadlineExceeded)?
+        }
+    };
+    finished.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
 }
 
 impl std::fmt::Debug for Kernel {

@@ -5,9 +5,12 @@
 //! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
 //! | `layout`, `blocks`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
 //! | `kernel`, `kernels` | [`Kernel`]: native operators, checked, then computed where they belong |
+//! | `graph` | [`Graph`]: operators compiled together; [`Graphs`] keeps those in use |
+//! | `recycle` | memory that a graph's results leave to the next ones |
+//! | `weights` | `safetensors` files: tensors by name |
 //! | `engine` | [`Engine`] and [`LoadedModel`]: what a node needs of whatever runs models |
 //! | `tract` | [`TractEngine`], the embedded engine: ONNX, pure Rust |
-//! | `threads`, `job` | [`KernelThreads`]: where all of it computes; async code awaits a [`Job`] |
+//! | `threads`, `fair`, `job` | [`KernelThreads`]: where all of it computes, in whose [`Turn`]; async code awaits a [`Job`] |
 //! | `models` | [`Models`]: loads each digest once per node, and unloads what nobody needs |
 //! | `run_memory` | [`RunMemory`]: an engine that refuses runs which take too much memory |
 //! | `screening`, [`check`] | [`Screening`]: what is asked before an engine sees a file; what the process that is asked does |
@@ -21,7 +24,7 @@
 //! | [`Models::open`] | a kernel thread, the first time | [`OpenError`]: unreadable, another digest, no model, unsupported |
 //! | inputs checked | the caller's thread | [`RunError::InvalidArgument`], naming the input |
 //! | loaded again, if it was unloaded | a kernel thread | [`RunError::LoadFailed`], [`RunError::DeadlineExceeded`] |
-//! | queued | first in, first out | [`RunError::DeadlineExceeded`] |
+//! | queued | the most urgent first, then by who has had least, then by deadline | [`RunError::DeadlineExceeded`] |
 //! | planned, if the shape is new | a kernel thread | [`RunError::EngineFailed`], [`RunError::TooMuchMemory`] |
 //! | computed | a kernel thread, stopping between graph nodes | both of these |
 //!
@@ -33,12 +36,15 @@ mod blocks;
 pub mod check;
 mod element;
 mod engine;
+mod fair;
+mod graph;
 mod job;
 mod kernel;
 mod kernels;
 mod layout;
 mod model;
 mod models;
+mod recycle;
 mod run_memory;
 mod screening;
 mod shared_storage;
@@ -46,8 +52,11 @@ mod tensor;
 mod threads;
 mod tract;
 mod trial;
+mod weights;
 
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
+pub use fair::{Meter, Turn};
+pub use graph::{Graph, Graphs, infer};
 pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;
 pub use model::{Model, Run};

@@ -9,7 +9,9 @@ use spillway_types::{Digest, Specialization};
 use crate::arguments::arrange;
 use crate::job::contain;
 use crate::models::{Boarding, Loaded, UnloadReason, Usage, Waiter};
-use crate::{JobError, KernelThreads, ModelStatus, RunError, Tensor, TensorType};
+use crate::tensor::Weight;
+use crate::weights::WeightName;
+use crate::{JobError, KernelThreads, ModelStatus, RunError, Tensor, TensorType, Turn};
 
 /// A model of the node, shared by all sandboxes that may use it. Its weights may leave memory while nobody runs it; the
 /// next run loads them again.
@@ -104,9 +106,11 @@ impl Model {
     ///
     /// # Cancel safety
     /// Dropping the future takes a waiting run out of the queue, and ends one that computes at its next graph node.
-    pub async fn run(&self, inputs: Vec<(String, Tensor)>, deadline: Option<Instant>) -> Result<Run, RunError> {
+    pub async fn run(&self, inputs: Vec<(String, Tensor)>, turn: impl Into<Turn>) -> Result<Run, RunError> {
         let inputs = arrange(self.inputs(), inputs)?;
-        let run = self.load_and_run(inputs, deadline);
+        let turn = turn.into();
+        let deadline = turn.deadline;
+        let run = self.load_and_run(inputs, turn);
         match deadline {
             None => run.await,
             Some(deadline) => {
@@ -115,16 +119,52 @@ impl Model {
         }
     }
 
-    async fn load_and_run(&self, inputs: Vec<Tensor>, deadline: Option<Instant>) -> Result<Run, RunError> {
-        let asked = Instant::now();
-        let loaded = self.board()?.wait().await.map_err(|error| RunError::LoadFailed(error.to_string()))?;
-        if self.is_short() {
-            return loaded.run_counted(inputs, asked, &|| has_passed(deadline));
+    async fn load_and_run(&self, inputs: Vec<Tensor>, turn: Turn) -> Result<Run, RunError> {
+        let (asked, deadline) = (Instant::now(), turn.deadline);
+        let boarding = self.board()?;
+        let is_there = matches!(boarding, Boarding::Landed(_));
+        let loaded = boarding.wait().await.map_err(|error| RunError::LoadFailed(error.to_string()))?;
+        if !is_there {
+            turn.note(asked.elapsed(), Duration::ZERO);
         }
-        let job = self
-            .threads
-            .spawn(move |caller| loaded.run_counted(inputs, asked, &|| caller.is_gone() || has_passed(deadline)));
+        if self.is_short() {
+            let run = loaded.run_counted(inputs, asked, &|| turn.has_passed());
+            if let Ok(run) = &run {
+                turn.note(Duration::ZERO, run.computed);
+            }
+            return run;
+        }
+        let job = self.threads.spawn_in(turn, move |caller| {
+            loaded.run_counted(inputs, asked, &|| caller.is_gone() || has_passed(deadline))
+        });
         job.await.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
+    }
+
+    /// A tensor of a file that has tensors and no graph, after loading it if it is not in memory. It keeps the file there.
+    ///
+    /// # Errors
+    /// [`RunError::InvalidArgument`] where there is none of that name.
+    pub async fn weight(&self, name: &str, deadline: Option<Instant>) -> Result<Tensor, RunError> {
+        let arrival = self.board()?.wait();
+        let arrived = match deadline {
+            None => arrival.await,
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), arrival).await.map_err(|_| RunError::DeadlineExceeded)?
+            }
+        };
+        let loaded = arrived.map_err(|error| RunError::LoadFailed(error.to_string()))?;
+        let Some(tensor) = loaded.form.weight(name) else { return Err(self.no_weight(name)) };
+        let name = WeightName { file: self.digest, name: name.to_owned() };
+        Ok(tensor.of_weight(Weight { name, _file: loaded }))
+    }
+
+    fn no_weight(&self, name: &str) -> RunError {
+        RunError::InvalidArgument(if self.inputs().is_empty() {
+            let some: Vec<_> = self.outputs().iter().take(3).map(|output| output.name.as_str()).collect();
+            format!("the file has no tensor `{name}`; it has {} and others, which `outputs` lists", some.join(", "))
+        } else {
+            format!("the model has a graph, whose weights cannot be taken out, such as `{name}`; run it")
+        })
     }
 
     /// Whether a run is not worth a thread's attention, as a short [`Kernel`](crate::Kernel) is not: every run is alike,

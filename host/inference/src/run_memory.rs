@@ -55,6 +55,10 @@ impl LoadedModel for Limited {
         self.model.trials()
     }
 
+    fn weight(&self, name: &str) -> Option<Tensor> {
+        self.model.weight(name)
+    }
+
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
         self.model.run_within(inputs, stop, self.limit_bytes)
     }

@@ -9,7 +9,10 @@ use tract_onnx::prelude::DatumType;
 use crate::DType;
 use crate::element::{Element, with_dtype};
 use crate::layout::{Layout, map};
+use crate::models::Loaded;
+use crate::recycle;
 use crate::shared_storage::Shared;
+use crate::weights::WeightName;
 
 /// The most axes that a tensor may have, as NumPy 2 (`NPY_MAXDIMS`). The byte ledger counts elements, so without a
 /// bound a guest could make the host hold a shape of millions of ones free of charge.
@@ -25,9 +28,17 @@ pub struct Tensor {
     dtype: DType,
     layout: Arc<Layout>,
     storage: Arc<Storage>,
+    /// The weight whose storage it shows, which stays loaded meanwhile.
+    weight: Option<Arc<Weight>>,
 }
 
-type Storage = tract_onnx::prelude::Tensor;
+/// A tensor of a loaded file, and the file, so that it stays in memory.
+pub(crate) struct Weight {
+    pub(crate) name: WeightName,
+    pub(crate) _file: Arc<Loaded>,
+}
+
+pub(crate) type Storage = tract_onnx::prelude::Tensor;
 
 impl Tensor {
     /// Copies `data` into a new tensor. `data` has exactly [`byte_length`]`(dtype, shape)` bytes; an empty `shape` is a
@@ -57,16 +68,35 @@ impl Tensor {
 
     /// A new tensor of `shape`, which has passed [`byte_length`], whose elements `fill` writes. They are 0 before: what
     /// a kernel might forget to write must not be what another sandbox had there.
+    ///
+    /// While a graph runs on this thread, they are what an earlier result of that run has left.
     pub(crate) fn filled<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
-        let storage = Storage::zero_dt(T::datum_type(), shape);
-        let mut storage = storage.expect("tract makes tensors of all our types");
+        let storage = recycle::take(T::datum_type(), shape.iter().product());
+        let mut storage = storage
+            .unwrap_or_else(|| Storage::zero_dt(T::datum_type(), shape).expect("tract makes tensors of all our types"));
         let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
         fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
-        Self::whole(T::DTYPE, storage)
+        Self::of_storage(T::DTYPE, shape, storage)
+    }
+
+    /// A tensor of this shape without elements: enough to plan with, since plans look at types and layouts alone.
+    pub(crate) fn phantom(dtype: DType, shape: &[usize]) -> Self {
+        let storage = Storage::zero_dt(datum_type(dtype), &[0]);
+        Self::of_storage(dtype, shape, storage.expect("tract makes tensors of all our types"))
+    }
+
+    /// Its storage, if nothing else shows any of it.
+    pub(crate) fn into_storage(self) -> Option<Storage> {
+        if self.weight.is_some() { None } else { Arc::try_unwrap(self.storage).ok() }
+    }
+
+    fn of_storage(dtype: DType, shape: &[usize], storage: Storage) -> Self {
+        let layout = Arc::new(Layout::row_major(shape));
+        Self { dtype, layout, storage: Arc::new(storage), weight: None }
     }
 
     fn whole(dtype: DType, storage: Storage) -> Self {
-        Self { dtype, layout: Arc::new(Layout::row_major(storage.shape())), storage: Arc::new(storage) }
+        Self { dtype, layout: Arc::new(Layout::row_major(storage.shape())), storage: Arc::new(storage), weight: None }
     }
 
     /// The element type.
@@ -136,7 +166,17 @@ impl Tensor {
 
     /// The same storage seen otherwise. `layout` shows no element that this one does not.
     pub(crate) fn view(&self, layout: Layout) -> Self {
-        Self { dtype: self.dtype, layout: Arc::new(layout), storage: self.storage.clone() }
+        Self { layout: Arc::new(layout), ..self.clone() }
+    }
+
+    /// The same, as what it is in a file.
+    pub(crate) fn of_weight(self, weight: Weight) -> Self {
+        Self { weight: Some(Arc::new(weight)), ..self }
+    }
+
+    /// The weight whose storage it shows, perhaps otherwise.
+    pub(crate) fn weight(&self) -> Option<&WeightName> {
+        self.weight.as_ref().map(|weight| &weight.name)
     }
 
     /// The storage's elements, more than the tensor's own where it is a view.
@@ -192,7 +232,7 @@ impl Tensor {
         if elements.as_plain_ram().is_none() || elements.as_bytes().len() != expected {
             return Err(format!("the engine computed a {dtype} tensor in a layout of its own"));
         }
-        Ok(Self { dtype, layout: Arc::new(Layout::row_major(elements.shape())), storage: elements })
+        Ok(Self { dtype, layout: Arc::new(Layout::row_major(elements.shape())), storage: elements, weight: None })
     }
 }
 

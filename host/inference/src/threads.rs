@@ -1,6 +1,5 @@
-//! The threads that compute: bounded, first in first out, and never the async ones.
+//! The threads that compute: bounded, shared fairly, and never the async ones.
 
-use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -8,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::fair::{Fair, Given, Turn};
 use crate::job::{Caller, Job, Slot};
 
 /// Stack of a kernel thread. An overflow kills the node, and optimisers recurse over graphs from strangers; tract is
@@ -17,7 +17,7 @@ pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 /// A pool of operating system threads for native work: inference, model loading, long kernels.
 ///
-/// Jobs start in the order in which they came. One thread per core is right for inference: tract gains little from a
+/// Whose job starts next is what [`Turn`] says: the most urgent, whoever has had least, the nearest deadline. One thread per core is right for inference: tract gains little from a
 /// second thread on one run, and more runs than cores only take time from each other.
 #[derive(Debug)]
 pub struct KernelThreads {
@@ -40,7 +40,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     /// Those whose work was taken back stay, empty, until their turn.
-    slots: VecDeque<Arc<Slot>>,
+    slots: Fair<Arc<Slot>>,
     is_closed: bool,
 }
 
@@ -83,7 +83,7 @@ impl KernelThreads {
         Self::new(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// Queues `work`. It is told through [`Caller`] when nobody waits for it any more.
+    /// Queues `work` of the node's own. It is told through [`Caller`] when nobody waits for it any more.
     ///
     /// # Cancel safety
     /// Dropping the job before it has started removes it from the queue, with all that it holds.
@@ -92,8 +92,20 @@ impl KernelThreads {
         T: Send + 'static,
         F: FnOnce(&Caller<'_>) -> T + Send + 'static,
     {
-        let (job, slot) = Job::new(work, self.shared.queued.clone());
-        self.shared.push(slot);
+        self.spawn_in(Turn::default(), work)
+    }
+
+    /// As [`spawn`](Self::spawn), in the turn of somebody.
+    ///
+    /// # Cancel safety
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_in<T, F>(&self, turn: Turn, work: F) -> Job<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Caller<'_>) -> T + Send + 'static,
+    {
+        let (job, slot) = Job::new(work, self.shared.queued.clone(), turn.meter.clone());
+        self.shared.push(turn, slot);
         job
     }
 
@@ -137,46 +149,58 @@ impl Drop for KernelThreads {
 impl Shared {
     /// What each thread does until the queue closes.
     fn work(&self) {
-        while let Some(slot) = self.next() {
-            let Some(work) = slot.take() else { continue };
-            self.running.fetch_add(1, Relaxed);
-            let started = Instant::now();
-            work();
-            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.busy_nanoseconds.fetch_add(nanoseconds, Relaxed);
-            self.running.fetch_sub(1, Relaxed);
+        let mut ended = None;
+        while let Some((slot, given)) = self.next(ended.take()) {
+            let took = match slot.take() {
+                None => Duration::ZERO,
+                Some(work) => {
+                    self.running.fetch_add(1, Relaxed);
+                    let started = Instant::now();
+                    work();
+                    let took = started.elapsed();
+                    let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                    self.busy_nanoseconds.fetch_add(nanoseconds, Relaxed);
+                    self.running.fetch_sub(1, Relaxed);
+                    took
+                }
+            };
+            ended = Some((given, took));
         }
     }
 
-    fn next(&self) -> Option<Arc<Slot>> {
+    /// The next job, told of the end of the one before.
+    fn next(&self, ended: Option<(Given, Duration)>) -> Option<(Arc<Slot>, Given)> {
         let mut queue = lock(&self.queue);
+        if let Some((given, took)) = ended {
+            queue.slots.ended(given, took);
+        }
         while !queue.is_closed {
-            if let Some(slot) = queue.slots.pop_front() {
-                return Some(slot);
+            if let Some(next) = queue.slots.pop() {
+                return Some(next);
             }
             queue = self.ready.wait(queue).expect(UNPOISONED);
         }
         None
     }
 
-    fn push(&self, slot: Arc<Slot>) {
+    fn push(&self, turn: Turn, slot: Arc<Slot>) {
         let mut queue = lock(&self.queue);
         if queue.is_closed {
             // Not under the lock: what the work holds is dropped here, whatever that may be.
             drop(queue);
             slot.take();
         } else {
-            queue.slots.push_back(slot);
+            queue.slots.push(turn, slot);
             drop(queue);
             self.ready.notify_one();
         }
     }
 
-    fn close(&self) -> VecDeque<Arc<Slot>> {
+    fn close(&self) -> Vec<Arc<Slot>> {
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         self.ready.notify_all();
-        std::mem::take(&mut queue.slots)
+        queue.slots.drain()
     }
 }
 

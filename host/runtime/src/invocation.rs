@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use spillway_inference::{Meter, Turn};
+use spillway_types::Priority;
+
 /// Identifies an invocation in logs, problems and traces: 16 random bytes as 32 hexadecimal digits, like a trace id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InvocationId(u128);
@@ -57,6 +60,8 @@ pub struct Invocation {
     pub id: InvocationId,
     /// When the response's headers must be there.
     pub deadline: Instant,
+    /// How urgent its native work is.
+    pub priority: Priority,
     /// Its headers are there, so that its deadline has no say any more.
     answered: Arc<AtomicBool>,
     refusal_told: AtomicBool,
@@ -105,6 +110,7 @@ impl Invocation {
         Self {
             id,
             deadline,
+            priority: Priority::default(),
             answered: Arc::default(),
             refusal_told: AtomicBool::new(false),
             cold: AtomicBool::new(false),
@@ -114,6 +120,12 @@ impl Invocation {
             kernel_queue_nanos: AtomicU64::new(0),
             memory: AtomicU64::new(0),
         }
+    }
+
+    /// The same, as urgent as this.
+    #[must_use]
+    pub fn with_priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
     }
 
     /// Where its time went so far.
@@ -157,7 +169,14 @@ impl Invocation {
         self.memory.fetch_add(u64::try_from(product).unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(crate) fn note_inference(&self, queued: Duration, computed: Duration) {
+    /// The turn of its native work, for `owner`.
+    pub(crate) fn turn(self: &Arc<Self>, owner: Arc<str>) -> Turn {
+        Turn { owner, weight: 1, priority: self.priority, deadline: Some(self.deadline), meter: Some(self.clone()) }
+    }
+}
+
+impl Meter for Invocation {
+    fn note(&self, queued: Duration, computed: Duration) {
         self.kernel_queue_nanos.fetch_add(nanos(queued), Relaxed);
         self.infer_nanos.fetch_add(nanos(computed), Relaxed);
     }

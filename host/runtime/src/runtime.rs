@@ -195,6 +195,7 @@ impl Runtime {
         let (limits, egress) = (&spec.manifest.limits, self.egress.clone());
         let outbound = Outbound::new(spec.id.clone(), http, limits, egress, spec.log.clone(), spec.outbound);
         let grants = Arc::new(Grants {
+            owner: spec.id.namespace.as_str().into(),
             function: spec.id,
             limits: spec.manifest.limits,
             models,

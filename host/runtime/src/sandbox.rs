@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use spillway_inference::{Model, Models};
+use spillway_inference::{Model, Models, Turn};
 use spillway_types::{FunctionId, Limits};
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{AsContextMut, Engine, Store, StoreContextMut, UpdateDeadline};
@@ -32,6 +32,8 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 /// What one revision may do: shared by all its sandboxes.
 pub(crate) struct Grants {
     pub(crate) function: FunctionId,
+    /// Its namespace, which shares the kernel threads with the others.
+    pub(crate) owner: Arc<str>,
     pub(crate) limits: Limits,
     pub(crate) models: BTreeMap<String, Arc<Model>>,
     /// All models of the node: its threads compute kernels, and a guest may bring models of its own.
@@ -107,6 +109,15 @@ impl SandboxState {
             Ok(UpdateDeadline::Yield(1))
         });
         store
+    }
+
+    /// The turn of native work for an invocation; outside of any, what a guest does while it starts.
+    pub(crate) fn turn(&self, invocation: Option<&Arc<Invocation>>) -> Turn {
+        let owner = self.grants.owner.clone();
+        match invocation {
+            Some(invocation) => invocation.turn(owner),
+            None => Turn { owner, ..Turn::default() },
+        }
     }
 
     pub(crate) fn hooks(&mut self) -> &mut Hooks {

@@ -24,6 +24,7 @@ mod bundle;
 mod caller;
 mod digest;
 mod dtype;
+pub mod graph;
 mod http_grant;
 mod limits;
 mod manifest;

@@ -51,8 +51,9 @@ pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan
     let dtype = if matches!(kind, Kind::Arithmetic) { a.dtype() } else { DType::Boolean };
     let nanoseconds = if operator == Is::Pow { POWER_NANOSECONDS } else { NANOSECONDS };
     Ok(Plan::compute(name, dtype, shape, nanoseconds, move |stop| match kind {
-        Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => T::arithmetic(operator, &a, &b, stop),
-            else check.refuse("no such dtype")),
+        Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => {
+            T::arithmetic(operator, Combine { a: &a, b: &b, stop })
+        }, else check.refuse("no such dtype")),
         Kind::Comparison => with_dtype!(a.dtype(), T => compare::<T>(operator, &a, &b, stop)),
         Kind::Logic => match a.dtype() {
             DType::Boolean => logic::<bool>(operator, &a, &b, stop),
@@ -123,24 +124,46 @@ fn logic<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &St
 
 /// A number. Integers wrap around where they overflow, as in NumPy; divided by 0 they are 0, because a tensor has no
 /// place for an error; floats follow IEEE 754. The greater and the lesser of a number and NaN is NaN.
-trait Arithmetic: Element {
-    fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError>;
+pub(crate) trait Arithmetic: Element {
+    /// Hands over the function of `operator`.
+    fn arithmetic<A: ApplyTwo<Self>>(operator: BinaryOperator, apply: A) -> A::Output;
+}
+
+/// What is done with the function of an operator: the compiler sees the loop and the function together.
+pub(crate) trait ApplyTwo<T> {
+    type Output;
+    fn apply(self, f: impl Fn(T, T) -> T + Copy) -> Self::Output;
+}
+
+/// Every pair of elements of two tensors into another.
+struct Combine<'a> {
+    a: &'a Tensor,
+    b: &'a Tensor,
+    stop: &'a Stop<'a>,
+}
+
+impl<T: Element> ApplyTwo<T> for Combine<'_> {
+    type Output = Result<Tensor, RunError>;
+
+    fn apply(self, f: impl Fn(T, T) -> T + Copy) -> Self::Output {
+        combine(self.a, self.b, self.stop, f)
+    }
 }
 
 macro_rules! arithmetic {
     ($T:ty, $add:expr, $sub:expr, $mul:expr, $div:expr, $pow:expr) => {
         impl Arithmetic for $T {
-            fn arithmetic(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {
+            fn arithmetic<A: ApplyTwo<Self>>(operator: BinaryOperator, apply: A) -> A::Output {
                 #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
                 let nan = |x: $T| x != x;
                 match operator {
-                    BinaryOperator::Sub => combine(a, b, stop, $sub),
-                    BinaryOperator::Mul => combine(a, b, stop, $mul),
-                    BinaryOperator::Div => combine(a, b, stop, $div),
-                    BinaryOperator::Max => combine(a, b, stop, move |a: $T, b: $T| if a > b || nan(a) { a } else { b }),
-                    BinaryOperator::Min => combine(a, b, stop, move |a: $T, b: $T| if a < b || nan(a) { a } else { b }),
-                    BinaryOperator::Pow => combine(a, b, stop, $pow),
-                    _ => combine(a, b, stop, $add),
+                    BinaryOperator::Sub => apply.apply($sub),
+                    BinaryOperator::Mul => apply.apply($mul),
+                    BinaryOperator::Div => apply.apply($div),
+                    BinaryOperator::Max => apply.apply(move |a: $T, b: $T| if a > b || nan(a) { a } else { b }),
+                    BinaryOperator::Min => apply.apply(move |a: $T, b: $T| if a < b || nan(a) { a } else { b }),
+                    BinaryOperator::Pow => apply.apply($pow),
+                    _ => apply.apply($add),
                 }
             }
         }

@@ -1,23 +1,19 @@
 //! matmul: matrix products over the last two axes.
 
 use tract_onnx::prelude::f16;
-use tract_onnx::prelude::tract_ndarray::linalg::general_mat_mul;
-use tract_onnx::prelude::tract_ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar};
 
 use super::binary::broadcast;
 use super::check::FLOATS;
 use super::elementwise::map_elements;
+use super::product::{Matrix, Number, Target, multiply, piecewise};
 use super::{Check, Plan, Stop};
-use crate::element::Element;
 use crate::layout::Odometer;
 use crate::{DType, RunError, Tensor};
 
-/// One multiplication and sum.
-const NANOSECONDS: f64 = 0.02;
+/// One multiplication and sum, with AVX-512; with AVX2 it is twice as much.
+pub(super) const NANOSECONDS: f64 = 0.01;
 /// Writing out or widening one element of an input.
-const COPY_NANOSECONDS: f64 = 0.4;
-/// How many of them between two questions whether to go on: some 4 ms.
-const BLOCK: usize = 200_000_000;
+pub(super) const COPY_NANOSECONDS: f64 = 0.4;
 
 pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {
     let check = Check("matmul");
@@ -76,15 +72,15 @@ pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {
 /// `tensor` in `shape`, which has more axes in front at most. A matrix that has to be written out is so before it is
 /// repeated: nobody is charged for a copy of it for each matrix of the other side.
 fn over_batch(tensor: &Tensor, shape: &[usize]) -> Tensor {
-    let tensor = if repeats(tensor) { tensor.copied() } else { tensor.clone() };
+    let tensor = if is_scattered(tensor) { tensor.copied() } else { tensor.clone() };
     tensor.view(tensor.layout().expand(shape))
 }
 
-/// Halves are widened; a matrix that repeats its rows or columns is written out.
+/// Halves are widened; a matrix of which neither rows nor columns lie in one piece is written out.
 fn scratch_bytes(inputs: &[&Tensor], shape: &[usize]) -> usize {
     let copies = inputs.iter().map(|input| match input.dtype() {
         DType::Float16 => input.byte_length().saturating_mul(2),
-        _ if repeats(input) => input.byte_length(),
+        _ if is_scattered(input) => input.byte_length(),
         _ => 0,
     });
     let wide = if inputs[0].dtype() == DType::Float16 {
@@ -97,78 +93,65 @@ fn scratch_bytes(inputs: &[&Tensor], shape: &[usize]) -> usize {
 
 /// How many elements are written out or widened before anything is multiplied.
 fn copied_elements(inputs: &[&Tensor]) -> usize {
-    let copied = inputs.iter().filter(|input| input.dtype() == DType::Float16 || repeats(input));
+    let copied = inputs.iter().filter(|input| input.dtype() == DType::Float16 || is_scattered(input));
     copied.map(|input| input.layout().len()).fold(0, usize::saturating_add)
 }
 
-/// Whether the matrices of `tensor` show one element twice, which `ndarray` may refuse.
-fn repeats(tensor: &Tensor) -> bool {
-    let layout = tensor.layout();
-    let axes = layout.shape.iter().zip(&layout.strides).rev().take(2);
-    axes.into_iter().any(|(&length, &stride)| length > 1 && stride == 0)
+/// Whether neither the rows nor the columns of the matrices of `tensor` lie in one piece each.
+pub(super) fn is_scattered(tensor: &Tensor) -> bool {
+    let (shape, strides) = last_two(tensor);
+    piecewise(shape, strides).is_none()
 }
 
-fn products<T: Element + LinalgScalar>(
-    a: &Tensor,
-    b: &Tensor,
-    shape: &[usize],
-    stop: &Stop<'_>,
-) -> Result<Tensor, RunError> {
+/// Lengths and strides of the last two axes.
+pub(super) fn last_two(tensor: &Tensor) -> ((usize, usize), (usize, usize)) {
+    let layout = tensor.layout();
+    let row = layout.shape.len() - 2;
+    ((layout.shape[row], layout.shape[row + 1]), (layout.strides[row], layout.strides[row + 1]))
+}
+
+fn products<T: Number>(a: &Tensor, b: &Tensor, shape: &[usize], stop: &Stop<'_>) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
     let result = Tensor::filled::<T>(shape, |target| {
         if !target.is_empty() && a.shape().last() != Some(&0) {
-            finished = multiply(&Matrices::<T>::of(a), &Matrices::of(b), target, stop);
+            finished = fill(&mut Matrices::<T>::of(a), &mut Matrices::of(b), target, stop);
         }
     });
     finished.map(|()| result)
 }
 
-/// Matrices in a storage, all of one shape.
+fn fill<T: Number>(
+    a: &mut Matrices<'_, T>,
+    b: &mut Matrices<'_, T>,
+    target: &mut [T],
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
+    let (rows, columns) = (a.shape.0, b.shape.1);
+    for product in target.chunks_exact_mut(rows * columns) {
+        multiply(T::ONE, a.next(), b.next(), Target { stored: product, stride: columns, accumulate: false }, stop)?;
+    }
+    Ok(())
+}
+
+/// Matrices in a storage, all of one shape, one after the other.
 struct Matrices<'a, T> {
     stored: &'a [T],
-    batch: Vec<(usize, usize)>,
-    offset: usize,
+    offsets: Odometer,
     shape: (usize, usize),
     strides: (usize, usize),
 }
 
-impl<'a, T: Element> Matrices<'a, T> {
+impl<'a, T: Number> Matrices<'a, T> {
     fn of(tensor: &'a Tensor) -> Self {
-        let rows = tensor.shape().len() - 2;
         let layout = tensor.layout();
-        let axes: Vec<_> = layout.shape.iter().copied().zip(layout.strides.iter().copied()).collect();
-        let shape = (axes[rows].0, axes[rows + 1].0);
-        let strides = (axes[rows].1, axes[rows + 1].1);
-        Self { stored: tensor.stored::<T>(), batch: axes[..rows].to_vec(), offset: layout.offset, shape, strides }
+        let batch = layout.shape.iter().copied().zip(layout.strides.iter().copied());
+        let batch = batch.take(layout.shape.len() - 2).collect();
+        let (shape, strides) = last_two(tensor);
+        Self { stored: tensor.stored::<T>(), offsets: Odometer::new(batch, layout.offset), shape, strides }
     }
 
-    fn view(&self, offset: usize) -> ArrayView2<'_, T> {
-        use tract_onnx::prelude::tract_ndarray::ShapeBuilder;
-        let shape = self.shape.strides(self.strides);
-        ArrayView2::from_shape(shape, &self.stored[offset..]).expect("a layout lies within its storage")
+    fn next(&mut self) -> Matrix<'a, T> {
+        let stored = &self.stored[self.offsets.next()..];
+        Matrix::strided(stored, self.shape, self.strides).expect("what is scattered has been written out")
     }
-}
-
-fn multiply<T: Element + LinalgScalar>(
-    a: &Matrices<'_, T>,
-    b: &Matrices<'_, T>,
-    target: &mut [T],
-    stop: &Stop<'_>,
-) -> Result<(), RunError> {
-    use tract_onnx::prelude::tract_ndarray::{Axis, s};
-    let ((rows, depth), columns) = (a.shape, b.shape.1);
-    let mut offsets_a = Odometer::new(a.batch.clone(), a.offset);
-    let mut offsets_b = Odometer::new(b.batch.clone(), b.offset);
-    let step = (BLOCK / depth.saturating_mul(columns).max(1)).clamp(1, rows);
-    for product in target.chunks_exact_mut(rows * columns) {
-        let (a, b) = (a.view(offsets_a.next()), b.view(offsets_b.next()));
-        let mut product = ArrayViewMut2::from_shape((rows, columns), product).expect("it has just been cut so");
-        for (block, mut product) in product.axis_chunks_iter_mut(Axis(0), step).enumerate() {
-            stop.check()?;
-            let top = block * step;
-            let block = a.slice(s![top..top + product.nrows(), ..]);
-            general_mat_mul(T::one(), &block, &b, T::zero(), &mut product);
-        }
-    }
-    Ok(())
 }

@@ -11,26 +11,45 @@
 //! | `image`, `jpeg` | decode-image |
 //! | `softmax`, `matmul` | softmax, matmul |
 //! | `extremes`, `reduce` | argMax, argMin, reduceMax and its kin |
+//! | `gather`, `scatter` | gather, gatherElements, gatherND, scatterElements, scatterND |
+//! | `select`, `order` | where, triangular; cumulativeSum, reverse, tile |
+//! | `activate` | elu, hardSigmoid, leakyRelu, prelu |
+//! | `normalise` | batchNormalization, instanceNormalization, layerNormalization |
+//! | `gemm`, `conv`, `conv_transpose`, `pool` | gemm, conv2d, convTranspose2d, averagePool2d and its kin |
 //!
 //! Checks come before anything is allocated, and are [`Check`]'s where two families share them. Names in messages are
 //! WebNN's for operators (`argMax`, `reduceSum`) and the WIT's for arguments.
 
+mod activate;
 mod arrange;
 mod binary;
 mod check;
+mod conv;
+mod conv_transpose;
 mod elementwise;
 mod extremes;
+mod gather;
+mod gemm;
+mod halves;
 mod image;
 mod jpeg;
 mod matmul;
+mod normalise;
+mod order;
 mod orientation;
+mod pool;
+mod product;
 mod reduce;
 mod resample;
 mod sample;
+mod scatter;
+mod select;
 mod softmax;
+mod strips;
 mod unary;
 mod views;
 mod warp;
+mod windows;
 
 use std::cell::Cell;
 
@@ -38,7 +57,9 @@ use spillway_types::operator::Operator;
 
 use crate::blocks::BLOCK;
 use crate::{DType, RunError, Tensor};
+pub(crate) use binary::{ApplyTwo, Arithmetic};
 use check::Check;
+pub(crate) use unary::{Apply, between, single};
 
 /// Copying one element of a view to where it lies row by row.
 const GATHER_NANOSECONDS: f64 = 0.4;
@@ -126,6 +147,27 @@ pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunErr
         Operator::Clamp(options) => unary::clamp(options, inputs),
         Operator::Softmax(axis) => softmax::softmax(axis, inputs),
         Operator::Matmul => matmul::matmul(inputs),
+        Operator::Where => select::select(inputs),
+        Operator::Gather(axis) => gather::gather(axis, inputs),
+        Operator::GatherElements(axis) => gather::gather_elements(axis, inputs),
+        Operator::GatherNd => gather::gather_nd(inputs),
+        Operator::ScatterElements(axis) => scatter::scatter_elements(axis, inputs),
+        Operator::ScatterNd => scatter::scatter_nd(inputs),
+        Operator::Triangular(options) => select::triangular(options, inputs),
+        Operator::Gemm(options) => gemm::gemm(options, inputs),
+        Operator::Conv2d(options) => conv::conv2d(options, inputs),
+        Operator::ConvTranspose2d(options) => conv_transpose::conv_transpose2d(options, inputs),
+        Operator::Pool2d(options) => pool::pool2d(options, inputs),
+        Operator::BatchNormalization(options) => normalise::batch(options, inputs),
+        Operator::InstanceNormalization(options) => normalise::instance(options, inputs),
+        Operator::LayerNormalization(options) => normalise::layer(&options, inputs),
+        Operator::Elu(alpha) => activate::elu(alpha, inputs),
+        Operator::HardSigmoid(options) => activate::hard_sigmoid(options, inputs),
+        Operator::LeakyRelu(alpha) => activate::leaky_relu(alpha, inputs),
+        Operator::Prelu => activate::prelu(inputs),
+        Operator::CumulativeSum(options) => order::cumulative_sum(options, inputs),
+        Operator::Reverse(axes) => order::reverse(axes.as_deref(), inputs),
+        Operator::Tile(repetitions) => order::tile(&repetitions, inputs),
     }
 }
 

@@ -45,17 +45,38 @@ pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, 
         Is::Sqrt => ("sqrt", &FLOATS, SIMPLE_NANOSECONDS),
         Is::Tan => ("tan", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
         Is::Tanh => ("tanh", &FLOATS, TRANSCENDENTAL_NANOSECONDS),
+        Is::HardSwish => ("hardSwish", &FLOATS, SIMPLE_NANOSECONDS),
+        Is::Identity => {
+            let check = Check("identity");
+            let [input] = check.inputs(inputs)?;
+            return Ok(Plan::view(check.0, input));
+        }
+        Is::IsInfinite => ("isInfinite", &FLOATS, SIMPLE_NANOSECONDS),
+        Is::IsNan => ("isNaN", &FLOATS, SIMPLE_NANOSECONDS),
+        Is::Softplus => ("softplus", &FLOATS, 2.0 * EXPONENTIAL_NANOSECONDS),
+        Is::Softsign => ("softsign", &FLOATS, SIMPLE_NANOSECONDS),
     };
     let check = Check(name);
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, dtypes)?;
-    let dtype = if operator == Is::LogicalNot { DType::Boolean } else { input.dtype() };
+    let dtype = match operator {
+        Is::LogicalNot | Is::IsInfinite | Is::IsNan => DType::Boolean,
+        _ => input.dtype(),
+    };
+    if matches!(operator, Is::IsInfinite | Is::IsNan) {
+        return Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |stop| {
+            with_dtype!(floats input.dtype(), T => match operator {
+                Is::IsNan => map_elements(&input, stop, |x: T| x.is_nan()),
+                _ => map_elements(&input, stop, |x: T| x.is_infinite()),
+            }, else check.refuse("no such dtype"))
+        }));
+    }
     Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |stop| match input.dtype() {
         DType::Boolean => map_elements(&input, stop, |x: bool| !x),
         DType::Uint8 => map_elements(&input, stop, |x: u8| x == 0),
-        DType::Float16 => half(&input, operator, stop),
-        DType::Float32 => single(&input, operator, stop),
-        DType::Float64 => double(&input, operator, stop),
+        DType::Float16 => half(operator, Map { input: &input, stop }),
+        DType::Float32 => single(operator, Map { input: &input, stop }),
+        DType::Float64 => double(operator, Map { input: &input, stop }),
         DType::Int8 => i8::apply(&input, operator, stop),
         DType::Int16 => i16::apply(&input, operator, stop),
         DType::Int32 => i32::apply(&input, operator, stop),
@@ -64,12 +85,33 @@ pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, 
     }))
 }
 
+/// What is done with the function of an operator: the compiler sees the loop and the function together.
+pub(crate) trait Apply<T> {
+    type Output;
+    fn apply(self, f: impl Fn(T) -> T + Copy) -> Self::Output;
+}
+
+/// Every element of a tensor into another.
+struct Map<'a> {
+    input: &'a Tensor,
+    stop: &'a Stop<'a>,
+}
+
+impl<T: Element> Apply<T> for Map<'_> {
+    type Output = Result<Tensor, RunError>;
+
+    fn apply(self, f: impl Fn(T) -> T + Copy) -> Self::Output {
+        map_elements(self.input, self.stop, f)
+    }
+}
+
 macro_rules! floats {
     ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $erf:path) => {
-        fn $name(input: &Tensor, operator: UnaryOperator, stop: &Stop<'_>) -> Result<Tensor, RunError> {
+        /// Hands over the function of `operator`.
+        pub(crate) fn $name<A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
             macro_rules! each {
                 ($f:expr) => {
-                    map_elements(input, stop, |x: $T| {
+                    apply.apply(|x: $T| {
                         let f: fn($F) -> $F = $f;
                         ($from)(f(($to)(x)))
                     })
@@ -85,8 +127,6 @@ macro_rules! floats {
                 Is::Floor => each!(|x| x.floor()),
                 Is::Gelu => each!(|x| 0.5 * x * (1.0 + $erf(x * std::$F::consts::FRAC_1_SQRT_2))),
                 Is::Log => each!(|x| x.ln()),
-                // Refused for floats before.
-                Is::LogicalNot => each!(|x| x),
                 Is::Neg => each!(|x| -x),
                 Is::Reciprocal => each!(|x| 1.0 / x),
                 Is::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
@@ -97,6 +137,12 @@ macro_rules! floats {
                 Is::Sqrt => each!(|x| x.sqrt()),
                 Is::Tan => each!(|x| x.tan()),
                 Is::Tanh => each!(|x| x.tanh()),
+                Is::HardSwish => each!(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+                // For large `x` the exponential would overflow, for small ones the sum would lose it.
+                Is::Softplus => each!(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+                Is::Softsign => each!(|x| x / (1.0 + x.abs())),
+                // Decided before, or refused for floats.
+                Is::Identity | Is::IsInfinite | Is::IsNan | Is::LogicalNot => each!(|x| x),
             }
         }
     };
@@ -143,8 +189,20 @@ pub(super) fn clamp(options: ClampOptions, inputs: &[Tensor]) -> Result<Plan, Ru
             // An integer that is at least 0.5 is at least 1.
             let (least, greatest) = if is_float { (least, greatest) } else { (least.ceil(), greatest.floor()) };
             let (least, greatest) = (<T as Element>::from_f64(least), <T as Element>::from_f64(greatest));
-            let bound = move |x: T| if x < least { least } else if x > greatest { greatest } else { x };
-            map_elements(&input, stop, bound)
+            map_elements(&input, stop, between(least, greatest))
         }, else check.refuse("no such dtype"))
     }))
+}
+
+/// An element held between two bounds; NaN stays.
+pub(crate) fn between<T: PartialOrd + Copy>(least: T, greatest: T) -> impl Fn(T) -> T + Copy {
+    move |x| {
+        if x < least {
+            least
+        } else if x > greatest {
+            greatest
+        } else {
+            x
+        }
+    }
 }

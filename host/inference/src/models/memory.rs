@@ -1,13 +1,13 @@
 //! Which models are in memory, and which have to leave it.
 //!
-//! Locks: the registry's first, a model's second, none while something large is freed.
+//! Locks: the registry's first, a model's or that of the graphs second, none while something large is freed.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spillway_types::{Digest, Specialization};
 use tokio::sync::{Notify, oneshot};
@@ -18,7 +18,7 @@ use super::status::{ModelPolicy, UnloadReason, Unloaded};
 use super::usage::{Tally, Usage};
 use super::{OpenError, load};
 use crate::model::{Form, Model};
-use crate::{Engine, KernelThreads, Screening};
+use crate::{Engine, Graphs, KernelThreads, Screening};
 
 /// What all models of a node share.
 pub(crate) struct Shared {
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     /// Who is asked about a model before its first load, if anybody.
     pub(super) screening: OnceLock<Arc<dyn Screening>>,
     registry: Mutex<Registry>,
+    /// Kept ones hold the files of weights that they use.
+    pub(super) graphs: Graphs,
 }
 
 /// What makes two loaded models two: the file, and what is fixed about it.
@@ -63,7 +65,8 @@ impl Shared {
     pub(super) fn new(engine: Arc<dyn Engine>, threads: Arc<KernelThreads>, policy: ModelPolicy) -> Arc<Self> {
         let (tally, changed, registry) = (Tally::new(), Notify::new(), Mutex::default());
         let (guests, screening) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { engine, threads, guests, policy, tally, changed, screening, registry })
+        let graphs = Graphs::default();
+        Arc::new(Self { engine, threads, guests, policy, tally, changed, screening, registry, graphs })
     }
 
     /// The threads that load from `origin`. Guests may bring models one after the other, each as slow to load as a check
@@ -179,6 +182,9 @@ impl Shared {
 
     /// Unloads what has been idle for too long, and says when the next may be.
     pub(super) fn unload_idle(&self, now: Instant) -> Option<Instant> {
+        if let Some(idle) = self.policy.idle {
+            self.graphs.release(idle);
+        }
         let mut registry = self.registry();
         let mut freed = self.fit(&mut registry);
         let mut next: Option<Instant> = None;
@@ -201,6 +207,7 @@ impl Shared {
 
     /// Unloads every model of `digest`, whatever is fixed about it.
     pub(super) fn unload_digest(&self, digest: Digest) -> Unloaded {
+        self.graphs.release(Duration::ZERO);
         let mut registry = self.registry();
         let mut freed = Freed::default();
         let mut result = Unloaded::WasNot;
@@ -245,6 +252,8 @@ impl Shared {
             freed.models.push(model);
         }
         if total_bytes > self.policy.memory_bytes {
+            // Before anything else: they keep the files of weights that they were built of. Those stay with their models.
+            self.graphs.release(Duration::ZERO);
             candidates.sort_unstable_by_key(|(last_used, _, _)| *last_used);
             for (_, bytes, entry) in candidates {
                 if total_bytes <= self.policy.memory_bytes {

@@ -24,7 +24,7 @@ pub(crate) use self::flight::{Boarding, Loaded, Waiter};
 pub(crate) use self::memory::Shared;
 pub use self::status::{ModelCounts, ModelPolicy, ModelSource, ModelStatus, UnloadReason, Unloaded};
 pub(crate) use self::usage::Usage;
-use crate::{Engine, KernelThreads, Model, Screening};
+use crate::{Engine, Graphs, KernelThreads, Model, Screening};
 
 /// Loads models on the kernel threads and keeps them by digest, within a [`ModelPolicy`].
 ///
@@ -141,6 +141,11 @@ impl Models {
     /// The threads that load and run the models.
     pub fn threads(&self) -> &Arc<KernelThreads> {
         &self.shared.threads
+    }
+
+    /// The graphs of the node's functions.
+    pub fn graphs(&self) -> &Graphs {
+        &self.shared.graphs
     }
 
     async fn board(&self, model: Arc<Model>, bytes: Option<Vec<u8>>) -> Result<Arc<Model>, OpenError> {

@@ -35,6 +35,7 @@ use std::collections::BTreeSet;
 use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
 
+use crate::weights::{self, Weights};
 use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
 use axes::Axes;
 use graph::Graph;
@@ -43,7 +44,7 @@ use tflite::Flat;
 
 /// ONNX models through `tract`, up to what tract 0.23 supports (operator sets 9 to 18, and most of later ones).
 ///
-/// Weights must be inside the file. Values that a run computes depend on its inputs alone: state does not survive a
+/// Weights must be inside the file; files of weights alone (safetensors) are taken, too, for graphs. Values that a run computes depend on its inputs alone: state does not survive a
 /// run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TractEngine;
@@ -56,7 +57,9 @@ impl TractEngine {
     /// # Errors
     /// As [`load`](Engine::load). A file that passes may still fail to load.
     pub fn examine(&self, file: &[u8]) -> Result<(), LoadError> {
-        if tflite::is_tflite(file) {
+        if weights::is_safetensors(file) {
+            weights::examine(file).map(drop)
+        } else if tflite::is_tflite(file) {
             Flat::read(file.to_vec()).map(drop)
         } else {
             graph::decode(file, &tract_onnx::onnx()).map(drop)
@@ -75,6 +78,9 @@ impl Engine for TractEngine {
 
     fn load(&self, file: Vec<u8>, specialization: &Specialization) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file_bytes = file.len();
+        if weights::is_safetensors(&file) {
+            return Ok(Box::new(Weights::load(&file, specialization)?));
+        }
         if tflite::is_tflite(&file) {
             return load_tflite(file, specialization);
         }

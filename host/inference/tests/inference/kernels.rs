@@ -73,7 +73,7 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-fn data(name: &str) -> Vec<u8> {
+pub(crate) fn data(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kernels").join(name)).unwrap()
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn picture(name: &str) -> Tensor {
     Tensor::from_bytes(Uint8, &[bytes.len()], &bytes).unwrap()
 }
 
-fn recorded(value: &Value) -> Tensor {
+pub(crate) fn recorded(value: &Value) -> Tensor {
     let name = value["dtype"].as_str().unwrap();
     let all = [Float16, Float32, Float64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Boolean];
     let dtype = all.into_iter().find(|dtype| dtype.name() == name).unwrap();
@@ -351,18 +351,21 @@ fn every_operator_computes_what_other_implementations_do() {
         wrong.extend(difference(&name, &result, case));
         // The same on tensors of their own, so that how elements lie makes no difference.
         let own: Vec<Tensor> = inputs.iter().map(Tensor::to_row_major).collect();
-        let again = compute(operator, &own.iter().collect::<Vec<_>>());
+        let again = compute(operator.clone(), &own.iter().collect::<Vec<_>>());
         assert_eq!(bits(&again), bits(&result), "{name}: on views as on copies of them");
+        for compiled in super::graphs::alone(&operator, &inputs) {
+            assert_eq!(bits(&compiled), bits(&result), "{name}: in a graph as alone");
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn bits(tensor: &Tensor) -> Vec<u64> {
+pub(crate) fn bits(tensor: &Tensor) -> Vec<u64> {
     values(tensor).into_iter().map(f64::to_bits).collect()
 }
 
 /// Where `result` is not what was recorded.
-fn difference(name: &str, result: &Tensor, case: &Value) -> Option<String> {
+pub(crate) fn difference(name: &str, result: &Tensor, case: &Value) -> Option<String> {
     let (expected, tolerance) = (recorded(&case["expected"]), case["tolerance"].as_f64().unwrap());
     if (result.dtype(), result.shape()) != (expected.dtype(), expected.shape()) {
         return Some(format!("{name}: {result:?}, expected {expected:?}"));

@@ -2,10 +2,13 @@
 
 mod cache;
 mod fake;
+mod graphs;
 mod hostile;
+mod indices;
 mod jpeg;
 mod kernels;
 mod lifecycle;
+mod nets;
 mod onnx;
 mod planning;
 mod pressure;

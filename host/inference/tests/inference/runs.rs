@@ -46,6 +46,8 @@ async fn a_run_that_waits_beyond_its_deadline_leaves_the_queue() {
     let echo = bench.open("echo").await.unwrap();
     let load = bench.open("gated");
     let waiting = async {
+        // Before that it would be done first, since the load has no deadline.
+        until(|| bench.threads.load().running == 1);
         assert_eq!(echo.run(x(1), soon()).await.unwrap_err(), RunError::DeadlineExceeded);
         assert_eq!(bench.threads.load().queued, 0);
         bench.engine.gate.open();

@@ -114,8 +114,8 @@ impl Node {
         // One name on all nodes, so that their logs can be read together.
         let named =
             journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
-        let invocation =
-            Arc::new(Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + wishes.patience));
+        let invocation = Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + wishes.patience);
+        let invocation = Arc::new(invocation.with_priority(wishes.priority));
         let body_bytes = http_body::Body::size_hint(request.body()).lower();
         let expected = revision.metrics.estimates.expect(body_bytes);
         let errand = Errand {

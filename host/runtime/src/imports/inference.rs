@@ -1,9 +1,8 @@
 //! `spillway:tensor/inference` and its blocking twin: the same work, waited for in two ways.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use spillway_inference::{Model, Run, RunError, Tensor};
+use spillway_inference::{Model, Run, RunError, Tensor, Turn};
 use wasmtime::component::{Access, Accessor, HasSelf, Resource};
 
 use super::bindings::inference::spillway::tensor::inference;
@@ -24,7 +23,7 @@ struct Job {
     inputs: Vec<(String, Tensor)>,
     /// Of the inputs that are views, which the engine gets as copies.
     copies: Vec<TensorCharge>,
-    invocation: Option<Arc<Invocation>>,
+    turn: Turn,
 }
 
 impl SandboxState {
@@ -51,7 +50,15 @@ impl SandboxState {
             .map(|(name, tensor)| Ok((name.clone(), self.table.get(tensor)?.tensor.clone())))
             .collect::<wasmtime::Result<_>>()?;
         let copies = inputs.iter().map(|(_, tensor)| self.charge_copy(tensor)).collect::<Result<_, _>>();
-        Ok(copies.map(|copies| Job { model, inputs, copies, invocation }))
+        let turn = self.turn(invocation.as_ref());
+        Ok(copies.map(|copies| Job { model, inputs, copies, turn }))
+    }
+
+    /// A weight, as a tensor that the sandbox is not charged for.
+    fn push_weight(&mut self, weight: Result<Tensor, RunError>) -> Result<Resource<HostTensor>, Error> {
+        let weight = weight.map_err(refused)?;
+        let charge = self.charge_tensor(0)?;
+        self.push_tensor(weight, Arc::new(charge))
     }
 
     fn push_outputs(&mut self, run: Run) -> Outputs {
@@ -74,12 +81,8 @@ impl SandboxState {
 
 impl Job {
     async fn run(self) -> Result<Run, Error> {
-        let deadline: Option<Instant> = self.invocation.as_ref().map(|invocation| invocation.deadline);
-        let run = self.model.run(self.inputs, deadline).await.map_err(refused)?;
+        let run = self.model.run(self.inputs, self.turn).await.map_err(refused)?;
         drop(self.copies);
-        if let Some(invocation) = &self.invocation {
-            invocation.note_inference(run.queued, run.computed);
-        }
         Ok(run)
     }
 }
@@ -91,7 +94,7 @@ pub(super) fn refused(cause: RunError) -> Error {
         RunError::InvalidArgument(_) => error(ErrorCode::InvalidArgument, message),
         RunError::DeadlineExceeded => error(ErrorCode::DeadlineExceeded, message),
         RunError::EngineFailed(_) | RunError::LoadFailed(_) => error(ErrorCode::EngineFailed, message),
-        RunError::TooMuchMemory { .. } => error(ErrorCode::OutOfMemory, message),
+        RunError::TooMuchMemory { .. } | RunError::OutOfMemory(_) => error(ErrorCode::OutOfMemory, message),
     }
 }
 
@@ -120,6 +123,23 @@ impl inference::HostWithStore<SandboxState> for HasSelf<SandboxState> {
         };
         Ok(run.and_then(|run| store.with(|mut store| store.get().push_outputs(run))))
     }
+
+    async fn weight(
+        store: &Accessor<SandboxState, Self>,
+        model: Resource<HostModel>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<HostTensor>, Error>> {
+        let (model, invocation) = store.with(|mut store| {
+            let invocation = sandbox::invocation(&mut store);
+            Ok::<_, wasmtime::Error>((store.get().table.get(&model)?.0.clone(), invocation))
+        })?;
+        let weight = weight(model, &name, invocation).await;
+        Ok(store.with(|mut store| store.get().push_weight(weight)))
+    }
+}
+
+async fn weight(model: Arc<Model>, name: &str, invocation: Option<Arc<Invocation>>) -> Result<Tensor, RunError> {
+    model.weight(name, invocation.map(|invocation| invocation.deadline)).await
 }
 
 impl inference_blocking::Host for SandboxState {}
@@ -143,5 +163,16 @@ impl inference_blocking::HostWithStore<SandboxState> for HasSelf<SandboxState> {
             Err(refused) => Err(refused),
         };
         Ok(run.and_then(|run| store.get().push_outputs(run)))
+    }
+
+    async fn weight(
+        mut store: Access<'_, SandboxState, Self>,
+        model: Resource<HostModel>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<HostTensor>, Error>> {
+        let invocation = sandbox::invocation(&mut store);
+        let model = store.get().table.get(&model)?.0.clone();
+        let weight = weight(model, &name, invocation).await;
+        Ok(store.get().push_weight(weight))
     }
 }

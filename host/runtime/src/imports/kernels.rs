@@ -1,9 +1,8 @@
 //! `spillway:tensor/kernels` and its blocking twin.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use spillway_inference::{Kernel, KernelThreads, Tensor};
+use spillway_inference::{Kernel, KernelThreads, Tensor, Turn};
 use spillway_types::operator as native;
 use wasmtime::component::{Access, Accessor, HasSelf, Resource};
 
@@ -13,6 +12,7 @@ use super::bindings::tensor::spillway::tensor::{kernels_blocking, operators};
 use super::inference::refused;
 use super::operators::native_operator;
 use super::tensors::HostTensor;
+use crate::invocation::Invocation;
 use crate::limits::TensorCharge;
 use crate::sandbox::{self, SandboxState};
 
@@ -23,7 +23,7 @@ type Output = Result<Resource<HostTensor>, Error>;
 struct Job {
     kernel: Kernel,
     threads: Arc<KernelThreads>,
-    deadline: Option<Instant>,
+    turn: Turn,
     /// The result's, which a view shares with the tensor that it looks at.
     charge: Arc<TensorCharge>,
     /// Of working memory; ends with the job.
@@ -35,7 +35,7 @@ impl SandboxState {
         &self,
         operator: native::Operator,
         inputs: &Inputs,
-        deadline: Option<Instant>,
+        invocation: Option<Arc<Invocation>>,
     ) -> wasmtime::Result<Result<Job, Error>> {
         let inputs: Vec<&HostTensor> = inputs.iter().map(|tensor| self.table.get(tensor)).collect::<Result<_, _>>()?;
         let first_charge = inputs.first().map(|tensor| tensor.charge.clone());
@@ -46,7 +46,8 @@ impl SandboxState {
                 None => Arc::new(self.charge_tensor(kernel.result_bytes())?),
             };
             let scratch = self.charge_tensor(kernel.scratch_bytes())?;
-            Ok(Job { kernel, threads: self.grants.node_models.threads().clone(), deadline, charge, scratch })
+            let threads = self.grants.node_models.threads().clone();
+            Ok(Job { kernel, threads, turn: self.turn(invocation.as_ref()), charge, scratch })
         }))
     }
 
@@ -57,8 +58,8 @@ impl SandboxState {
 
 impl Job {
     async fn run(self) -> Result<(Tensor, Arc<TensorCharge>), Error> {
-        let Self { kernel, threads, deadline, charge, scratch } = self;
-        let computed = kernel.run(&threads, deadline).await;
+        let Self { kernel, threads, turn, charge, scratch } = self;
+        let computed = kernel.run(&threads, turn).await;
         drop(scratch);
         Ok((computed.map_err(refused)?, charge))
     }
@@ -76,8 +77,8 @@ impl kernels::HostWithStore<SandboxState> for HasSelf<SandboxState> {
     ) -> wasmtime::Result<Output> {
         let operator = native_operator(operator);
         let job = store.with(|mut store| {
-            let deadline = sandbox::invocation(&mut store).map(|invocation| invocation.deadline);
-            store.get().kernel_job(operator, &inputs, deadline)
+            let invocation = sandbox::invocation(&mut store);
+            store.get().kernel_job(operator, &inputs, invocation)
         })?;
         let computed = match job {
             Ok(job) => job.run().await,
@@ -94,8 +95,8 @@ impl kernels_blocking::HostWithStore<SandboxState> for HasSelf<SandboxState> {
         inputs: Inputs,
     ) -> wasmtime::Result<Output> {
         let operator = native_operator(operator);
-        let deadline = sandbox::invocation(&mut store).map(|invocation| invocation.deadline);
-        let computed = match store.get().kernel_job(operator, &inputs, deadline)? {
+        let invocation = sandbox::invocation(&mut store);
+        let computed = match store.get().kernel_job(operator, &inputs, invocation)? {
             Ok(job) => job.run().await,
             Err(refused) => Err(refused),
         };

@@ -1,6 +1,7 @@
 //! What guests can import, one file per interface.
 
 mod config;
+mod graphs;
 mod inference;
 mod kernels;
 mod keyvalue;
@@ -27,12 +28,16 @@ mod bindings {
             imports: {
                 "spillway:tensor/inference-blocking.open": store | async | trappable,
                 "spillway:tensor/inference-blocking.run": store | async | trappable,
+                "spillway:tensor/inference-blocking.weight": store | async | trappable,
                 "spillway:tensor/kernels-blocking.compute": store | async | trappable,
+                "spillway:tensor/graph-execution-blocking.build": store | async | trappable,
+                "spillway:tensor/graph-execution-blocking.dispatch": store | async | trappable,
                 default: trappable,
             },
             with: {
                 "spillway:tensor/tensors.tensor": crate::imports::tensors::HostTensor,
                 "spillway:tensor/models.model": crate::imports::models::HostModel,
+                "spillway:tensor/graphs.graph": crate::imports::graphs::HostGraph,
             },
         });
     }
@@ -48,6 +53,7 @@ mod bindings {
                 "spillway:tensor/tensors": super::tensor::spillway::tensor::tensors,
                 "spillway:tensor/models": super::tensor::spillway::tensor::models,
                 "spillway:tensor/operators": super::tensor::spillway::tensor::operators,
+                "spillway:tensor/graphs": super::tensor::spillway::tensor::graphs,
             },
         });
     }
@@ -117,6 +123,7 @@ pub(crate) fn linker(engine: &Engine, interface: Interface) -> wasmtime::Result<
     if interface == Interface::P3 {
         bindings::inference::spillway::tensor::inference::add_to_linker::<_, Own>(&mut linker, |state| state)?;
         bindings::inference::spillway::tensor::kernels::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+        bindings::inference::spillway::tensor::graph_execution::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }
     nn::add_to_linker(&mut linker)?;
     bindings::keyvalue::Imports::add_to_linker::<_, Own>(&mut linker, |state| state)?;

