@@ -61,14 +61,22 @@ const OFFERED: &[(&str, &[&str], Offer)] = &[
     ("wasi:nn", &["tensor", "graph", "inference", "errors"], Offer::Exactly("0.2.0-rc-2024-10-28")),
     (
         "spillway:tensor",
-        &["tensors", "models", "inference-blocking", "operators", "kernels-blocking"],
+        &[
+            "tensors",
+            "models",
+            "inference-blocking",
+            "operators",
+            "kernels-blocking",
+            "graphs",
+            "graph-execution-blocking",
+        ],
         Offer::Exactly("0.1.0"),
     ),
 ];
 
 /// Offered on the engine for WASI 0.3 only: the 0.2 engine has no asynchronous functions.
 const OFFERED_ON_P3: &[(&str, &[&str], Offer)] =
-    &[("spillway:tensor", &["inference", "kernels"], Offer::Exactly("0.1.0"))];
+    &[("spillway:tensor", &["inference", "kernels", "graph-execution"], Offer::Exactly("0.1.0"))];
 
 #[derive(Clone, Copy)]
 enum Offer {
@@ -171,6 +179,9 @@ mod tests {
             ("spillway:tensor/inference@0.1.0", Interface::P3, true),
             ("spillway:tensor/inference@0.1.0", Interface::P2, false),
             ("spillway:tensor/inference-blocking@0.1.0", Interface::P2, true),
+            ("spillway:tensor/graph-execution@0.1.0", Interface::P3, true),
+            ("spillway:tensor/graph-execution@0.1.0", Interface::P2, false),
+            ("spillway:tensor/graph-execution-blocking@0.1.0", Interface::P2, true),
             ("spillway:tensor/tensors@0.2.0", Interface::P3, false),
             ("host-function", Interface::P2, false),
         ] {

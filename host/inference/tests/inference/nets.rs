@@ -9,7 +9,7 @@ use spillway_types::operator::*;
 use DType::*;
 use Operator::*;
 
-use crate::kernels::{bits, compute, data, difference, recorded, tensor_of};
+use crate::kernels::{bits, compute, data, difference, recorded, tensor_of, values};
 
 /// The options of a case, by their names.
 struct Options<'a>(&'a Value);
@@ -182,7 +182,7 @@ fn large_convolutions_agree_in_all_orders_of_axes() {
     let input_layout = InputOperandLayout::Nhwc;
     let result = compute(Conv2d(Conv2dOptions { input_layout, ..options }), &[&image, &filter]);
     let result = compute(Transpose(vec![0, 3, 1, 2]), &[&result]);
-    let pairs = crate::kernels::values(&result).into_iter().zip(crate::kernels::values(&expected));
+    let pairs = values(&result).into_iter().zip(values(&expected));
     let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(furthest < 1e-4, "{furthest}");
     // The transposed convolution is the other's adjoint: <conv(x), y> = <x, conv_transpose(y)>.
@@ -190,9 +190,7 @@ fn large_convolutions_agree_in_all_orders_of_axes() {
     let image = compute(Transpose(vec![0, 3, 1, 2]), &[&image]);
     let transposed = ConvTranspose2dOptions { padding: (1, 1, 1, 1), ..conv_transpose() };
     let back = compute(ConvTranspose2d(transposed), &[&y, &filter]);
-    let inner = |a: &Tensor, b: &Tensor| -> f64 {
-        crate::kernels::values(a).into_iter().zip(crate::kernels::values(b)).map(|(a, b)| a * b).sum()
-    };
+    let inner = |a: &Tensor, b: &Tensor| -> f64 { values(a).into_iter().zip(values(b)).map(|(a, b)| a * b).sum() };
     let (one, other) = (inner(&expected, &y), inner(&image, &back));
     assert!((one - other).abs() < 1e-3 * one.abs().max(1.0), "{one} {other}");
 }
@@ -223,8 +221,7 @@ fn pools_pass_nan_on_and_windows_without_elements_have_a_value() {
     let x = recorded(&serde_json::json!({ "dtype": "float32", "shape": [1, 1, 1, 3], "data": [1, "nan", -2] }));
     let pooled = |pooling, padding, window_dimensions, x: &Tensor| {
         let window_dimensions = Some(window_dimensions);
-        let values = compute(Pool2d(Pool2dOptions { pooling, padding, window_dimensions, ..pool() }), &[x]);
-        crate::kernels::values(&values)
+        values(&compute(Pool2d(Pool2dOptions { pooling, padding, window_dimensions, ..pool() }), &[x]))
     };
     let greatest = pooled(Pooling::Max, (0, 0, 0, 0), (1, 2), &x);
     assert!(greatest.iter().all(|x| x.is_nan()), "{greatest:?}");
@@ -405,105 +402,9 @@ fn windows_far_larger_than_the_image_cost_what_the_image_has() {
     };
     let result = compute(Pool2d(Pool2dOptions { strides: (edge, edge), ..options }), &[&x]);
     assert_eq!(result.shape(), [1, 1, 1, 1]);
-    let values = crate::kernels::values(&result);
-    assert!(values[0].is_nan(), "{values:?}");
+    assert!(values(&result)[0].is_nan());
     let options = Pool2dOptions { padding: (edge - 2, 0, edge - 3, 0), ..options };
     let result = compute(Pool2d(options), &[&x]);
-    let mean = crate::kernels::values(&x).iter().sum::<f64>() / 6.0;
-    assert!((crate::kernels::values(&result)[0] - mean).abs() < 1e-6);
-}
-
-#[test]
-#[ignore]
-fn tmpspeed() {
-    use tract_onnx::prelude::*;
-    let list: Vec<Value> = serde_json::from_slice(&std::fs::read("/tmp/scratch/convs/list.json").unwrap()).unwrap();
-    for c in list {
-        let n = |k: &str| c[k].as_u64().unwrap() as usize;
-        let (i, o, h, k, s, g) = (n("i"), n("o"), n("h"), n("k"), n("s"), n("g"));
-        let (x, w, b) = (uneven(&[1, i, h, h], 1), uneven(&[o, i / g, k, k], 2), uneven(&[o], 3));
-        let p = (k / 2) as u32;
-        let options =
-            Conv2dOptions { padding: (p, p, p, p), strides: (s as u32, s as u32), groups: g as u32, ..conv() };
-        let xn = compute(Transpose(vec![0, 2, 3, 1]), &[&x]).to_row_major();
-        let wn = compute(Transpose(vec![2, 3, 1, 0]), &[&w]).to_row_major();
-        let nhwc = Conv2dOptions {
-            input_layout: InputOperandLayout::Nhwc,
-            filter_layout: FilterOperandLayout::Hwio,
-            ..options
-        };
-        let best = |f: &mut dyn FnMut()| {
-            let t0 = std::time::Instant::now();
-            let mut best = f64::MAX;
-            while t0.elapsed().as_millis() < 150 {
-                let t = std::time::Instant::now();
-                f();
-                best = best.min(t.elapsed().as_secs_f64());
-            }
-            best * 1e6
-        };
-        let ours = best(&mut || {
-            compute(Conv2d(options), &[&x, &w, &b]);
-        });
-        let ours_n = best(&mut || {
-            compute(Conv2d(nhwc), &[&xn, &wn, &b]);
-        });
-        let model = tract_onnx::onnx()
-            .model_for_path(format!("/tmp/scratch/convs/{}.onnx", c["name"].as_str().unwrap()))
-            .unwrap()
-            .into_optimized()
-            .unwrap()
-            .into_runnable()
-            .unwrap();
-        let data: Vec<f32> = crate::kernels::values(&x).iter().map(|&x| x as f32).collect();
-        let input: TValue = tract_onnx::prelude::Tensor::from_shape(&[1, i, h, h], &data).unwrap().into();
-        let tract = best(&mut || {
-            model.run(tvec!(input.clone())).unwrap();
-        });
-        let oh = (h - 1) / s + 1;
-        let macs = (o * i / g * k * k * oh * oh) as f64;
-        println!(
-            "{:30} nchw {ours:8.0} nhwc {ours_n:8.0} tract {tract:8.0} us; GF {:.0} {:.0} {:.0}; ns/mac {:.4} {:.4}",
-            c["name"].as_str().unwrap(),
-            macs * 2e-3 / ours,
-            macs * 2e-3 / ours_n,
-            macs * 2e-3 / tract,
-            ours * 1e3 / macs,
-            ours_n * 1e3 / macs
-        );
-    }
-    for (name, shape, window, s, p) in [
-        ("max3s2", [1usize, 64, 112, 112], 3, 2, 1),
-        ("avg2s2", [1, 128, 56, 56], 2, 2, 0),
-        ("global", [1, 2048, 7, 7], 7, 1, 0),
-        ("max5s1", [1, 64, 28, 28], 5, 1, 2),
-    ] {
-        for pooling in [Pooling::Max, Pooling::Average] {
-            let x = uneven(&shape, 1);
-            let xn = compute(Transpose(vec![0, 2, 3, 1]), &[&x]).to_row_major();
-            let o = Pool2dOptions {
-                pooling,
-                window_dimensions: Some((window, window)),
-                strides: (s, s),
-                padding: (p, p, p, p),
-                ..pool()
-            };
-            let t = |o: Pool2dOptions, x: &super::nets::Tensor| {
-                (0..30)
-                    .map(|_| {
-                        let t = std::time::Instant::now();
-                        compute(Pool2d(o), &[x]);
-                        t.elapsed().as_secs_f64() * 1e6
-                    })
-                    .fold(f64::MAX, f64::min)
-            };
-            let (a, b) = (t(o, &x), t(Pool2dOptions { layout: InputOperandLayout::Nhwc, ..o }, &xn));
-            let count = compute(Pool2d(o), &[&x]).shape().iter().product::<usize>() as f64 * (window * window) as f64;
-            println!(
-                "{name} {pooling:?} nchw {a:.0} nhwc {b:.0} us; ns/tap {:.2} {:.2}",
-                a * 1e3 / count,
-                b * 1e3 / count
-            );
-        }
-    }
+    let mean = values(&x).iter().sum::<f64>() / 6.0;
+    assert!((values(&result)[0] - mean).abs() < 1e-6);
 }

@@ -1,6 +1,5 @@
 //! Convolution of each channel on its own, tap by tap.
 
-use faer::traits::pulp::Arch;
 use spillway_types::operator::InputOperandLayout;
 
 use super::Convolution;
@@ -22,8 +21,7 @@ impl Convolution {
     /// Bytes that it takes beside filter and result.
     pub(super) fn depthwise_bytes(&self) -> usize {
         let size = Size::of(&self.windows).filter(|_| self.is_depthwise());
-        let elements = size.map_or(self.outputs.saturating_mul(self.groups), Size::elements);
-        elements.saturating_mul(size_of::<f64>())
+        size.map_or(0, |size| size.elements().saturating_mul(size_of::<f64>()))
     }
 
     /// Adds to `target`.
@@ -74,10 +72,7 @@ impl Convolution {
     fn pixels<T: Number>(&self, image: &[T], filter: &[T], target: &mut [T], stop: &Stop<'_>) -> Result<(), RunError> {
         let (vertical, horizontal) = (&self.windows.vertical, &self.windows.horizontal);
         let (outputs, channels) = (self.outputs * self.groups, self.groups);
-        // Apart from image and result, which often lie so that reads of one wait for writes to the other.
-        let mut sums = vec![T::default(); outputs];
         for (index, pixel) in target.chunks_exact_mut(outputs).enumerate() {
-            sums.copy_from_slice(pixel);
             let (n, window) = (index / self.windows.count(), index % self.windows.count());
             let (y, x) = (window / horizontal.windows, window % horizontal.windows);
             let image = &image[n * self.windows.elements() * channels..];
@@ -85,58 +80,26 @@ impl Convolution {
             for down in vertical.taps_at(y).filter(|_| !columns.is_empty()) {
                 let first = vertical.element(y, down) * horizontal.length + horizontal.element(x, columns.start);
                 let weights = &filter[(down * horizontal.taps + columns.start) * outputs..][..columns.len() * outputs];
-                let from = |tap: usize| &image[(first + tap * horizontal.dilation) * channels..][..channels];
-                let weights = |tap: usize| &weights[tap * outputs..][..outputs];
-                if self.outputs == 1 {
-                    add_taps(&mut sums, columns.len(), |tap| (weights(tap), from(tap)));
-                } else {
-                    (0..columns.len()).for_each(|tap| self.add_tap(from(tap), weights(tap), &mut sums));
+                for (tap, weights) in weights.chunks_exact(outputs).enumerate() {
+                    let first = (first + tap * horizontal.dilation) * channels;
+                    self.add_tap(&image[first..][..channels], weights, pixel);
                 }
                 stop.worked(outputs * columns.len() / 8 + 8)?;
             }
-            pixel.copy_from_slice(&sums);
         }
         Ok(())
     }
 
-    /// One tap of all channels, each of which has several outputs.
+    /// One tap of all channels.
     fn add_tap<T: Number>(&self, from: &[T], weights: &[T], pixel: &mut [T]) {
+        if self.outputs == 1 {
+            let terms = weights.iter().zip(from);
+            pixel.iter_mut().zip(terms).for_each(|(to, (&weight, &x))| *to += weight * x);
+            return;
+        }
         let groups = pixel.chunks_exact_mut(self.outputs).zip(weights.chunks_exact(self.outputs));
         for ((pixel, weights), &x) in groups.zip(from) {
             pixel.iter_mut().zip(weights).for_each(|(to, &weight)| *to += weight * x);
         }
     }
-}
-
-/// Adds the products of each tap's two lists, in the order of the taps. Without fused operations, as [`fold_taps`].
-fn add_taps<'a, T: Number>(to: &mut [T], count: usize, tap: impl Fn(usize) -> (&'a [T], &'a [T])) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut first = 0;
-            while first < count {
-                // Several at once, so that sums are read and written less often.
-                first += match count - first {
-                    1 => add_one(to, tap(first)),
-                    2 => add_one(to, tap(first)) + add_one(to, tap(first + 1)),
-                    _ => add_three(to, tap(first), tap(first + 1), tap(first + 2)),
-                };
-            }
-        },
-    );
-}
-
-#[inline(always)]
-fn add_one<T: Number>(to: &mut [T], (w, x): (&[T], &[T])) -> usize {
-    to.iter_mut().zip(w.iter().zip(x)).for_each(|(to, (&w, &x))| *to += w * x);
-    1
-}
-
-#[inline(always)]
-fn add_three<T: Number>(to: &mut [T], (u, x): (&[T], &[T]), (v, y): (&[T], &[T]), (w, z): (&[T], &[T])) -> usize {
-    let terms = u.iter().zip(x).zip(v.iter().zip(y)).zip(w.iter().zip(z));
-    for (to, (((&u, &x), (&v, &y)), (&w, &z))) in to.iter_mut().zip(terms) {
-        *to = *to + u * x + v * y + w * z;
-    }
-    3
 }
