@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use reqwest::Method;
@@ -230,6 +232,74 @@ async fn speech_finds_the_segments_that_the_python_package_does() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let models = node.get("/models").await;
     assert_eq!((models[0]["loads"].as_u64(), models.as_array().map(Vec::len)), (Some(1), Some(1)), "{models:#?}");
+}
+
+/// A text of the references, and the vector that the implementation in NumPy gives it.
+fn embedded() -> Vec<(String, Vec<f32>)> {
+    // Written by reference.py, which lies beside them.
+    let references = std::fs::read(workspace().join("tests/data/embed/references.json")).expect("they are there");
+    let references: Vec<Value> = serde_json::from_slice(&references).expect("they are JSON");
+    let text = |reference: &Value| reference["text"].as_str().expect("a text").to_owned();
+    references.iter().map(|reference| (text(reference), floats(&reference["vector"]))).collect()
+}
+
+/// The numbers of a vector in base 64.
+fn floats(vector: &Value) -> Vec<f32> {
+    let bytes = BASE64.decode(vector.as_str().expect("a string")).expect("base 64");
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+async fn deploy_embed(node: &Node) {
+    let file = target().join("spillway/embed.wasm").display().to_string();
+    node.cli(&["deploy", &file, "--json"]).await.json();
+}
+
+#[tokio::test]
+async fn embed_gives_the_vectors_of_the_reference_alone_and_in_batches() {
+    let node = Node::start().await;
+    deploy_embed(&node).await;
+    let references = embedded();
+    assert_eq!(references.len(), 100);
+    for batch in [1, 7, 100] {
+        let calls = references.chunks(batch).map(async |texts| {
+            let input: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+            let body = serde_json::json!({ "model": "all-MiniLM-L6-v2", "input": input, "encoding_format": "base64" });
+            let request = node.request(Method::POST, "/v1/embeddings").header("spillway-timing", "1").json(&body);
+            let answer = Node::send(request).await;
+            assert!(timing(&answer, "infer") > 0.0, "graphs are charged to the call: {answer:?}");
+            let answer: Value = serde_json::from_str(&answer.ok()).expect("embed answers JSON");
+            let vectors = answer["data"].as_array().expect("a list").iter().map(|one| floats(&one["embedding"]));
+            vectors.zip(texts).map(|(vector, (_, right))| cosine(&vector, right)).collect::<Vec<_>>()
+        });
+        let cosines: Vec<f64> = stream::iter(calls).buffered(8).concat().await;
+        assert_eq!(cosines.len(), 100);
+        let worst = cosines.iter().copied().fold(1.0, f64::min);
+        assert!(worst >= 0.9999, "in batches of {batch}: {worst}");
+    }
+    let models = node.get("/models").await;
+    assert_eq!((models[0]["loads"].as_u64(), models.as_array().map(Vec::len)), (Some(1), Some(1)), "{models:#?}");
+}
+
+#[tokio::test]
+async fn openais_own_client_takes_embed_for_openai() {
+    let node = Node::start().await;
+    deploy_embed(&node).await;
+    let script = workspace().join("tests/integration/openai_client.py");
+    let python = tokio::process::Command::new("python3")
+        .env("PYTHONPATH", workspace().join("target/clients"))
+        .arg(script)
+        .arg(format!("{}/v1", node.listen()))
+        .arg(workspace().join("tests/data/embed/references.json"))
+        .output();
+    let output = python.await.expect("python3 is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.trim(), "6 checks");
 }
 
 #[tokio::test]

@@ -125,7 +125,9 @@ impl std::fmt::Debug for Kernel {
 mod tests {
     use std::cell::Cell;
 
-    use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, UnaryOperator};
+    use spillway_types::operator::{
+        BinaryOperator, ClampOptions, CumulativeSumOptions, LayerNormalizationOptions, LinearOptions, UnaryOperator,
+    };
 
     use super::*;
     use crate::DType;
@@ -134,6 +136,9 @@ mod tests {
     fn long_elementwise_work_ends_between_two_blocks() {
         let x = Tensor::from_bytes(DType::Float32, &[1000, 1000], &vec![0; 4_000_000]).unwrap();
         let column = Tensor::from_bytes(DType::Float32, &[1000, 1], &vec![0; 4_000]).unwrap();
+        let rows = Tensor::from_bytes(DType::Int32, &[1000], &vec![0; 4_000]).unwrap();
+        let normalization = LayerNormalizationOptions { axes: None, epsilon: 1e-5, has_scale: false, has_bias: false };
+        let sums = CumulativeSumOptions { axis: 1, exclusive: false, reversed: true };
         for (operator, inputs) in [
             (Operator::Cast(DType::Float16), vec![x.clone()]),
             (Operator::Linear(LinearOptions { alpha: 2.0, beta: 1.0 }), vec![x.clone()]),
@@ -143,6 +148,10 @@ mod tests {
             (Operator::Binary(BinaryOperator::Equal), vec![x.clone(), x.clone()]),
             (Operator::Softmax(0), vec![x.clone()]),
             (Operator::Concat(1), vec![x.clone(), x.clone()]),
+            (Operator::LayerNormalization(normalization), vec![x.clone()]),
+            (Operator::Reverse(None), vec![x.clone()]),
+            (Operator::CumulativeSum(sums), vec![x.clone()]),
+            (Operator::Gather(0), vec![x.clone(), rows.clone()]),
         ] {
             let asked = Cell::new(0);
             let third_time = || asked.replace(asked.get() + 1) == 2;

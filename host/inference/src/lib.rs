@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `tensor` | [`Tensor`], and [`byte_length`], the one place of shape arithmetic |
 //! | `layout`, `blocks`, `element`, `shared_storage` | views, element types, and storage as the engine takes it |
+//! | `vectors` | loops with the widest vectors of the machine |
 //! | `kernel`, `kernels` | [`Kernel`]: native operators, checked, then computed where they belong |
 //! | `graph` | [`Graph`]: operators compiled together; [`Graphs`] keeps those in use |
 //! | `recycle` | memory that a graph's results leave to the next ones |
@@ -52,6 +53,7 @@ mod tensor;
 mod threads;
 mod tract;
 mod trial;
+mod vectors;
 mod weights;
 
 pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};

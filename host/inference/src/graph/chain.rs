@@ -3,6 +3,7 @@
 use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, Operator, UnaryOperator};
 
 use crate::kernels::{Apply, ApplyTwo, Arithmetic, Stop, between, single};
+use crate::vectors::{InPlace, InPlaceWith, widest};
 use crate::{DType, RunError, Tensor};
 
 /// Elements that go through a chain together: 16 KiB of them, so that they and those of another operand stay in the
@@ -102,12 +103,12 @@ impl Link {
 
     fn apply(&self, block: &mut [f32], start: usize, others: Operands<'_>) {
         match self {
-            Self::Unary(operator) => single(*operator, InPlace(block)),
+            Self::Unary(operator) => single(*operator, Block(block)),
             Self::Linear(LinearOptions { alpha, beta }) => {
                 let (alpha, beta) = (*alpha as f32, *beta as f32);
-                block.iter_mut().for_each(|x| *x = alpha * *x + beta);
+                Apply::apply(Block(block), move |x| alpha * x + beta);
             }
-            Self::Clamp { least, greatest } => Apply::apply(InPlace(block), between(*least, *greatest)),
+            Self::Clamp { least, greatest } => Apply::apply(Block(block), between(*least, *greatest)),
             Self::Binary { operator, other, access, is_left } => {
                 let other = others(*other);
                 let other = &other.stored::<f32>()[other.layout().offset..];
@@ -162,13 +163,13 @@ impl Chain {
     }
 }
 
-struct InPlace<'a>(&'a mut [f32]);
+struct Block<'a>(&'a mut [f32]);
 
-impl Apply<f32> for InPlace<'_> {
+impl Apply<f32> for Block<'_> {
     type Output = ();
 
     fn apply(self, f: impl Fn(f32) -> f32 + Copy) {
-        self.0.iter_mut().for_each(|x| *x = f(*x));
+        widest(InPlace { of: self.0, f });
     }
 }
 
@@ -194,12 +195,12 @@ impl ApplyTwo<f32> for With<'_> {
 impl With<'_> {
     fn each(self, f: impl Fn(f32, f32) -> f32 + Copy) {
         let Self { block, other, start, access, .. } = self;
-        let pairs = |block: &mut [f32], other: &[f32]| block.iter_mut().zip(other).for_each(|(x, y)| *x = f(*x, *y));
+        let pairs = |of: &mut [f32], with: &[f32]| widest(InPlaceWith { of, with, f });
         match access {
             Access::Each => pairs(block, &other[start..]),
             Access::One => {
                 let y = other[0];
-                block.iter_mut().for_each(|x| *x = f(*x, y));
+                widest(InPlace { of: block, f: |x| f(x, y) });
             }
             Access::Row(length) => {
                 // The block may begin and end within a row.

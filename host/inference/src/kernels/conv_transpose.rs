@@ -57,8 +57,8 @@ pub(super) fn conv_transpose2d(options: ConvTranspose2dOptions, inputs: &[Tensor
     let scratch = filter.layout().len().saturating_mul(size_of::<f64>()).saturating_add(ELEMENTS * size_of::<f64>());
     let products = [operands.image.layout().len(), outputs, taps_down, taps_across];
     let products: f64 = products.iter().map(|&count| count as f64).product();
+    let copied = operands.image_and_bias();
     let (image, bias) = (operands.image, operands.bias);
-    let view = image.clone();
     let result_shape = shape.clone();
     let plan = Plan::compute(check.0, dtype, shape, NANOSECONDS, move |stop| {
         let (image, filter) = (widened(&image, stop)?, widened(&filter, stop)?);
@@ -70,7 +70,7 @@ pub(super) fn conv_transpose2d(options: ConvTranspose2dOptions, inputs: &[Tensor
         narrowed(result?, dtype, stop)
     });
     let nanoseconds = plan.nanoseconds + products * (matmul::NANOSECONDS + ADD_NANOSECONDS / channels.max(1) as f64);
-    Ok(Plan { nanoseconds, ..plan }.with_scratch(scratch).after_widening(&[&view]))
+    Ok(Plan { nanoseconds, ..plan }.with_scratch(scratch).after_widening(&copied))
 }
 
 /// One element of the result, before anything is added to it.
@@ -139,9 +139,9 @@ impl Transposed {
                 return;
             }
             if let Some(bias) = bias {
-                spread(&bias.rows::<T>(), target, self.windows.elements(), self.layout);
+                finished = spread(&bias.rows::<T>(), target, self.windows.elements(), self.layout, stop);
             }
-            if self.inputs > 0 {
+            if self.inputs > 0 && finished.is_ok() {
                 finished = self.add(&image.rows::<T>(), filter, target, stop);
             }
         });

@@ -7,6 +7,7 @@ use super::halves::{narrowed, widened};
 use super::matmul::{self, is_scattered, last_two};
 use super::product::{Matrix, Number, Target, multiply};
 use super::{Check, Plan, Stop};
+use crate::blocks::Blocks;
 use crate::layout::map;
 use crate::{DType, RunError, Tensor};
 
@@ -52,7 +53,7 @@ pub(super) fn gemm(options: GemmOptions, inputs: &[Tensor]) -> Result<Plan, RunE
         narrowed(result?, dtype, stop)
     });
     if dtype == DType::Float16 {
-        return Ok(plan.with_scratch(c_bytes.saturating_mul(2)).after_widening(&[&inputs[0], &inputs[1]]));
+        return Ok(plan.with_scratch(c_bytes.saturating_mul(2)).after_widening(&inputs));
     }
     Ok(inputs.iter().filter(|input| is_scattered(input)).fold(plan, |plan, input| plan.after_gathering(input)))
 }
@@ -89,15 +90,25 @@ fn sum<T: Number>(
         }
         if let Some(c) = c {
             let beta = <T as Number>::of(beta);
-            map(c.stored::<T>(), c.layout(), target, |x: T| beta * x);
+            finished = scale(c, beta, target, stop);
         }
-        if a.shape()[1] == 0 {
+        if a.shape()[1] == 0 || finished.is_err() {
             return;
         }
         let target = Target { stored: target, stride: shape[1], accumulate: c.is_some() };
         finished = multiply(<T as Number>::of(alpha), matrix(a), matrix(b), target, stop);
     });
     finished.map(|()| result)
+}
+
+/// Writes `beta * c`.
+fn scale<T: Number>(c: &Tensor, beta: T, mut target: &mut [T], stop: &Stop<'_>) -> Result<(), RunError> {
+    Blocks::of(c.shape()).try_for_each(|block| {
+        stop.check()?;
+        let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
+        map(c.stored::<T>(), &block.of(c.layout()), to, |x: T| beta * x);
+        Ok(())
+    })
 }
 
 fn matrix<T: Number>(tensor: &Tensor) -> Matrix<'_, T> {

@@ -28,7 +28,7 @@ pub(super) fn narrowed(result: Tensor, dtype: DType, stop: &Stop<'_>) -> Result<
 impl Plan {
     /// The same, on `inputs` and a result that are widened where they are halves, and on inputs that are laid out row by row
     /// where they are not.
-    pub(super) fn after_widening(mut self, inputs: &[&Tensor]) -> Self {
+    pub(super) fn after_widening(mut self, inputs: &[Tensor]) -> Self {
         if self.dtype != DType::Float16 {
             return inputs.iter().fold(self, |plan, input| plan.after_gathering(input));
         }

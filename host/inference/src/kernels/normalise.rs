@@ -4,6 +4,7 @@
 //! read twice, from the cache if it fits there: for both of them, and to be written. Halves are widened first; factors of
 //! channels and rows are computed in `f64`.
 
+use pulp::NullaryFnOnce;
 use spillway_types::operator::{
     BatchNormalizationOptions, InputOperandLayout, InstanceNormalizationOptions, LayerNormalizationOptions,
 };
@@ -14,6 +15,7 @@ use super::sample::{Real, Sample};
 use super::{Check, GATHER_NANOSECONDS, Plan, Stop};
 use crate::element::{Element, with_dtype};
 use crate::layout::map;
+use crate::vectors::{Each, widest};
 use crate::{DType, RunError, Tensor};
 
 /// One element: for `batch`, a product and a sum.
@@ -170,7 +172,7 @@ fn write<S: Sample, T: Sample<Real = S::Real>>(
     f: impl Fn(S::Real) -> S::Real,
 ) -> Result<(), RunError> {
     for (from, to) in from.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = T::from_real(f(from.to_real())));
+        widest(Each { from, to: &mut *to, f: |x: S| T::from_real(f(x.to_real())) });
         stop.worked(to.len())?;
     }
     Ok(())
@@ -309,12 +311,30 @@ fn write_scaled<T: Sample>(
 ) -> Result<(), RunError> {
     let parameters = scale.chunks(CHUNK).zip(bias.chunks(CHUNK));
     for ((from, to), (scale, bias)) in row.chunks(CHUNK).zip(to.chunks_mut(CHUNK)).zip(parameters) {
-        for ((to, &x), (&scale, &bias)) in to.iter_mut().zip(from).zip(scale.iter().zip(bias)) {
-            *to = T::from_real(f(x) * scale + bias);
-        }
+        widest(Scaled { from, scale, bias, to: &mut *to, f: |x, scale, bias| T::from_real(f(x) * scale + bias) });
         stop.worked(to.len())?;
     }
     Ok(())
+}
+
+struct Scaled<'a, R, T, F> {
+    from: &'a [R],
+    scale: &'a [R],
+    bias: &'a [R],
+    to: &'a mut [T],
+    f: F,
+}
+
+impl<R: Copy, T, F: Fn(R, R, R) -> T> NullaryFnOnce for Scaled<'_, R, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let parameters = self.scale.iter().zip(self.bias);
+        for ((to, &x), (&scale, &bias)) in self.to.iter_mut().zip(self.from).zip(parameters) {
+            *to = (self.f)(x, scale, bias);
+        }
+    }
 }
 
 /// The line that takes `row` to a mean of 0 and a variance of 1.
@@ -345,6 +365,31 @@ fn standard<R: Real + Element>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Resu
 /// As many sums are made beside each other, so that the compiler adds vectors, and more than one at a time.
 const LANES: usize = 16;
 
+struct Sums<'a, R, F> {
+    chunk: &'a [R],
+    f: F,
+}
+
+impl<R: Real, F: Fn(R) -> [R; N], const N: usize> NullaryFnOnce for Sums<'_, R, F> {
+    type Output = [[R; LANES]; N];
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        let Self { chunk, f } = self;
+        let mut lanes = [[R::default(); LANES]; N];
+        let (blocks, rest) = chunk.as_chunks::<LANES>();
+        for block in blocks {
+            for (lane, &x) in block.iter().enumerate() {
+                f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
+            }
+        }
+        for (lane, &x) in rest.iter().enumerate() {
+            f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
+        }
+        lanes
+    }
+}
+
 /// The sums of what `f` gives for each number.
 #[inline(always)]
 fn sums<R: Real + Element, const N: usize>(
@@ -354,16 +399,7 @@ fn sums<R: Real + Element, const N: usize>(
 ) -> Result<[f64; N], RunError> {
     let mut sums = [0.0; N];
     for chunk in row.chunks(CHUNK) {
-        let mut lanes = [[R::default(); LANES]; N];
-        let mut blocks = chunk.chunks_exact(LANES);
-        for block in &mut blocks {
-            for (lane, &x) in block.iter().enumerate() {
-                f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
-            }
-        }
-        for (lane, &x) in blocks.remainder().iter().enumerate() {
-            f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
-        }
+        let lanes = widest(Sums { chunk, f });
         for (sum, lanes) in sums.iter_mut().zip(lanes) {
             *sum += lanes.into_iter().map(Element::to_f64).sum::<f64>();
         }

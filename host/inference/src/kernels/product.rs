@@ -86,8 +86,17 @@ impl<'a, T: Number> Matrix<'a, T> {
         if self.by_rows && (self.rows == 1 || self.stride == stride) {
             return Cow::Borrowed(&self.stored[..(self.rows - 1) * stride + self.columns]);
         }
-        let at = |row, column| if self.by_rows { self.piece(row)[column] } else { self.piece(column)[row] };
-        Cow::Owned((0..self.rows).flat_map(|row| (0..self.columns).map(move |column| at(row, column))).collect())
+        let mut rows = vec![T::default(); self.rows * self.columns];
+        if self.by_rows {
+            let pieces = rows.chunks_exact_mut(self.columns).enumerate();
+            pieces.for_each(|(index, row)| row.copy_from_slice(self.piece(index)));
+        } else {
+            for column in 0..self.columns {
+                let places = rows[column..].iter_mut().step_by(self.columns);
+                places.zip(self.piece(column)).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Cow::Owned(rows)
     }
 
     fn to_faer(self) -> MatRef<'a, T> {

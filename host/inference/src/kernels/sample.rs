@@ -20,9 +20,9 @@ impl Real for f32 {
     fn from_f64(x: f64) -> Self {
         x as Self
     }
-    #[inline]
+    #[inline(always)]
     fn exp(self) -> Self {
-        self.exp()
+        super::math::exp(self)
     }
 }
 

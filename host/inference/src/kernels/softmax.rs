@@ -1,9 +1,12 @@
 //! softmax: exponentials along an axis, divided by their sum.
 
+use pulp::NullaryFnOnce;
+
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
 use super::{Check, Plan, Stop};
 use crate::element::with_dtype;
+use crate::vectors::widest;
 use crate::{RunError, Tensor};
 
 /// One element: an exponential, and three passes.
@@ -47,7 +50,7 @@ fn columns<T: Sample>(
         for place in 0..inner {
             let values = from[place..].iter().step_by(inner);
             column.iter_mut().zip(values).for_each(|(to, from)| *to = from.to_real());
-            normalise(&mut column);
+            widest(Normalise(&mut column));
             let places = to[place..].iter_mut().step_by(inner);
             places.zip(&column).for_each(|(to, &from)| *to = T::from_real(from));
             stop.worked(length)?;
@@ -56,12 +59,38 @@ fn columns<T: Sample>(
     Ok(())
 }
 
-fn normalise<R: Real>(column: &mut [R]) {
-    let greatest = column.iter().skip(1).fold(column[0], |best, &x| if x > best { x } else { best });
-    let mut sum = R::default();
-    for x in column.iter_mut() {
-        *x = (*x - greatest).exp();
-        sum = sum + *x;
+/// Numbers that are summed side by side, so that vectors can.
+const LANES: usize = 16;
+
+/// Exponentials of a column, less its greatest number, divided by their sum.
+struct Normalise<'a, R>(&'a mut [R]);
+
+impl<R: Real> NullaryFnOnce for Normalise<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self(column) = self;
+        let greater = |best: R, x: R| if x > best { x } else { best };
+        let mut lanes = [column[0]; LANES];
+        let (chunks, rest) = column.as_chunks::<LANES>();
+        for chunk in chunks {
+            lanes.iter_mut().zip(chunk).for_each(|(best, &x)| *best = greater(*best, x));
+        }
+        let greatest = lanes.iter().chain(rest).fold(column[0], |best, &x| greater(best, x));
+        let mut sums = [R::default(); LANES];
+        let (chunks, rest) = column.as_chunks_mut::<LANES>();
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *x = (*x - greatest).exp();
+                *sum = *sum + *x;
+            }
+        }
+        for (sum, x) in sums.iter_mut().zip(rest) {
+            *x = (*x - greatest).exp();
+            *sum = *sum + *x;
+        }
+        let sum = sums.into_iter().fold(R::default(), |sum, x| sum + x);
+        column.iter_mut().for_each(|x| *x = *x / sum);
     }
-    column.iter_mut().for_each(|x| *x = *x / sum);
 }

@@ -4,8 +4,8 @@ use spillway_types::operator::{ClampOptions, UnaryOperator};
 use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
-use super::elementwise::map_elements;
-use super::{Check, Plan, Stop};
+use super::elementwise::{map_elements, map_floats};
+use super::{Check, Plan, Stop, math};
 use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
@@ -97,16 +97,32 @@ struct Map<'a> {
     stop: &'a Stop<'a>,
 }
 
-impl<T: Element> Apply<T> for Map<'_> {
+impl Apply<f16> for Map<'_> {
     type Output = Result<Tensor, RunError>;
 
-    fn apply(self, f: impl Fn(T) -> T + Copy) -> Self::Output {
+    fn apply(self, f: impl Fn(f16) -> f16 + Copy) -> Self::Output {
+        map_elements(self.input, self.stop, f)
+    }
+}
+
+impl Apply<f32> for Map<'_> {
+    type Output = Result<Tensor, RunError>;
+
+    fn apply(self, f: impl Fn(f32) -> f32 + Copy) -> Self::Output {
+        map_floats(self.input, self.stop, f)
+    }
+}
+
+impl Apply<f64> for Map<'_> {
+    type Output = Result<Tensor, RunError>;
+
+    fn apply(self, f: impl Fn(f64) -> f64 + Copy) -> Self::Output {
         map_elements(self.input, self.stop, f)
     }
 }
 
 macro_rules! floats {
-    ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $erf:path) => {
+    ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $math:ident) => {
         /// Hands over the function of `operator`.
         pub(crate) fn $name<A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
             macro_rules! each {
@@ -122,24 +138,24 @@ macro_rules! floats {
                 Is::Abs => each!(|x| x.abs()),
                 Is::Ceil => each!(|x| x.ceil()),
                 Is::Cos => each!(|x| x.cos()),
-                Is::Erf => each!(|x| $erf(x)),
-                Is::Exp => each!(|x| x.exp()),
+                Is::Erf => each!(|x| $math::erf(x)),
+                Is::Exp => each!(|x| $math::exp(x)),
                 Is::Floor => each!(|x| x.floor()),
-                Is::Gelu => each!(|x| 0.5 * x * (1.0 + $erf(x * std::$F::consts::FRAC_1_SQRT_2))),
+                Is::Gelu => each!(|x| 0.5 * x * (1.0 + $math::erf(x * std::$F::consts::FRAC_1_SQRT_2))),
                 Is::Log => each!(|x| x.ln()),
                 Is::Neg => each!(|x| -x),
                 Is::Reciprocal => each!(|x| 1.0 / x),
                 Is::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
                 Is::RoundEven => each!(|x| x.round_ties_even()),
-                Is::Sigmoid => each!(|x| 1.0 / (1.0 + (-x).exp())),
+                Is::Sigmoid => each!(|x| $math::sigmoid(x)),
                 Is::Sign => each!(|x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
                 Is::Sin => each!(|x| x.sin()),
                 Is::Sqrt => each!(|x| x.sqrt()),
                 Is::Tan => each!(|x| x.tan()),
-                Is::Tanh => each!(|x| x.tanh()),
+                Is::Tanh => each!(|x| $math::tanh(x)),
                 Is::HardSwish => each!(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
                 // For large `x` the exponential would overflow, for small ones the sum would lose it.
-                Is::Softplus => each!(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+                Is::Softplus => each!(|x| x.max(0.0) + $math::exp(-x.abs()).ln_1p()),
                 Is::Softsign => each!(|x| x / (1.0 + x.abs())),
                 // Decided before, or refused for floats.
                 Is::Identity | Is::IsInfinite | Is::IsNan | Is::LogicalNot => each!(|x| x),
@@ -148,9 +164,26 @@ macro_rules! floats {
     };
 }
 
-floats!(half, f16, f32, f16::to_f32, f16::from_f32, libm::erff);
-floats!(single, f32, f32, |x| x, |x| x, libm::erff);
-floats!(double, f64, f64, |x| x, |x| x, libm::erf);
+floats!(half, f16, f32, f16::to_f32, f16::from_f32, math);
+floats!(single, f32, f32, |x| x, |x| x, math);
+floats!(double, f64, f64, |x| x, |x| x, precise);
+
+/// The same functions of `f64`.
+mod precise {
+    pub(super) use libm::erf;
+
+    pub(super) fn exp(x: f64) -> f64 {
+        x.exp()
+    }
+
+    pub(super) fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    pub(super) fn tanh(x: f64) -> f64 {
+        x.tanh()
+    }
+}
 
 /// The operators that WebNN has for integers. The least number has no opposite and stays, as in NumPy.
 trait Integer: Element {

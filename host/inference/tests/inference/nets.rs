@@ -408,3 +408,18 @@ fn windows_far_larger_than_the_image_cost_what_the_image_has() {
     let mean = values(&x).iter().sum::<f64>() / 6.0;
     assert!((values(&result)[0] - mean).abs() < 1e-6);
 }
+
+/// A view costs its maker nothing, so what it is laid out to must be charged.
+#[test]
+fn a_repeated_bias_is_charged_for_though_there_is_no_image() {
+    let outputs = 1 << 20;
+    for (dtype, bytes) in [(Float16, 4), (Float32, 4), (Float64, 8)] {
+        let none = |shape: &[usize]| Tensor::from_bytes(dtype, shape, &[]).unwrap();
+        let bias = compute(Expand(vec![outputs as u32]), &[&tensor_of(dtype, &[1], &[1.0])]);
+        let inputs = vec![none(&[0, 0, 1, 1]), none(&[outputs, 0, 1, 1]), bias.clone()];
+        assert!(Kernel::new(Conv2d(conv()), inputs).unwrap().scratch_bytes() >= bytes * outputs, "{dtype}");
+        let inputs = vec![none(&[0, 0, 1, 1]), none(&[0, outputs, 1, 1]), bias];
+        let kernel = Kernel::new(ConvTranspose2d(conv_transpose()), inputs).unwrap();
+        assert!(kernel.scratch_bytes() >= bytes * outputs, "{dtype}");
+    }
+}

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use comfy_table::{ContentArrangement, Table, presets};
 use reqwest::{Client, Method};
 use serde_json::Value;
@@ -33,6 +35,8 @@ enum Right {
     Label(&'static str),
     /// These lines of text; reference: the Python package rapidocr-onnxruntime 1.4.4 on the same picture.
     Lines(Vec<String>),
+    /// A vector for each text, as near as this to the reference, an implementation in NumPy.
+    Vectors(Vec<Vec<f32>>),
     /// Speech from and to these samples at 16 kHz; reference: the Python package silero-vad 6.2.3 on the same recording.
     Segments(Vec<(f64, f64)>),
 }
@@ -140,7 +144,32 @@ fn calls(root: &Path) -> anyhow::Result<Vec<Call>> {
             right: Right::Segments(segments.iter().map(|segment| (at(segment, 0), at(segment, 1))).collect()),
         });
     }
+    let references: Vec<Value> = serde_json::from_slice(&read("tests/data/embed/references.json")?)?;
+    let texts: Vec<&Value> = references.iter().take(TEXTS).map(|reference| &reference["text"]).collect();
+    let body = serde_json::json!({ "model": "all-MiniLM-L6-v2", "input": texts, "encoding_format": "base64" });
+    calls.push(Call {
+        function: "embed",
+        input: format!("{TEXTS} sentences"),
+        method: Method::POST,
+        path: "/v1/embeddings",
+        body: serde_json::to_vec(&body)?,
+        right: Right::Vectors(references.iter().take(TEXTS).map(|reference| vector(&reference["vector"])).collect()),
+    });
     Ok(calls)
+}
+
+/// How many texts are made into vectors at once.
+const TEXTS: usize = 10;
+
+/// The numbers of a vector in base 64; none of what is no vector.
+fn vector(value: &Value) -> Vec<f32> {
+    let bytes = BASE64.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 /// Status and body.
@@ -180,6 +209,13 @@ impl Call {
                 let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
                 let found = found["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
                 (found.iter().map(|line| &line["text"]).eq(lines), format!("the lines {lines:?}"))
+            }
+            Right::Vectors(vectors) => {
+                let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                let found = found["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let near = |(found, right): (&Value, &Vec<f32>)| cosine(&vector(&found["embedding"]), right) >= 0.9999;
+                let is_right = found.len() == vectors.len() && found.iter().zip(vectors).all(near);
+                (is_right, format!("{} vectors of the reference", vectors.len()))
             }
             Right::Segments(segments) => {
                 let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();

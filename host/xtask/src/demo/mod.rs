@@ -52,7 +52,7 @@ pub(crate) struct Demo {
 }
 
 /// The samples, in the order in which they are deployed.
-const FUNCTIONS: [&str; 4] = ["hello", "sniff", "ocr", "speech"];
+const FUNCTIONS: [&str; 5] = ["hello", "sniff", "ocr", "speech", "embed"];
 
 impl Demo {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
@@ -101,6 +101,7 @@ impl Demo {
              curl --data-binary @README.md http://{listen}/sniff\n  \
              curl --data-binary @tests/data/ocr/pictures/receipt.jpg http://{listen}/ocr\n  \
              curl --data-binary @tests/data/speech/recorded-en.wav http://{listen}/speech\n  \
+             curl -d '{{\"model\": \"all-MiniLM-L6-v2\", \"input\": \"a cat\"}}' http://{listen}/v1/embeddings\n  \
              {spillway} --node http://{api} ls\n  \
              {spillway} --node http://{api} logs sniff\n\n\
              Serving on http://{listen} until Ctrl-C."

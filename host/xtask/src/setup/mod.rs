@@ -7,10 +7,12 @@
 //! | `nats` | with `--tests`: the server of NATS that the tests and `cargo xtask demo --cluster` start |
 //! | `contenders` | with `--contenders`: what HTTP is measured beside |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
+//! | `clients` | with `--tests`: clients of other makers |
 //! | `debian` | packages, where this is Debian and we are root |
 //! | `tools` | with `--tests`: programs that the tests run |
 //! | `python`, `wheel` | `pip`, by which models and tools come, and files out of its packages |
 
+mod clients;
 mod components;
 mod contenders;
 pub(crate) mod debian;
@@ -28,7 +30,7 @@ use crate::workspace::Workspace;
 /// Install what builds need
 #[derive(Args, Default)]
 pub(crate) struct Setup {
-    /// What the tests need, too: programs, and the Python and JavaScript components that they deploy
+    /// What the tests need, too: programs, clients, and the Python and JavaScript components that they deploy
     #[arg(long)]
     pub(crate) tests: bool,
     /// What `cargo xtask bench http` measures Spillway beside, too
@@ -44,6 +46,7 @@ impl Setup {
             tools::provide().await?;
             nats::provide(workspace).await?;
             components::provide(workspace).await?;
+            clients::provide(workspace).await?;
         }
         if self.contenders {
             contenders::provide(workspace).await?;

@@ -61,8 +61,8 @@ pub(super) fn conv2d(options: Conv2dOptions, inputs: &[Tensor]) -> Result<Plan, 
     // The filter may have to be laid out in another order.
     let scratch = filter.layout().len().saturating_mul(size_of::<f64>()).saturating_add(im2col::SCRATCH_BYTES);
     let scratch = scratch.saturating_add(convolution.depthwise_bytes());
+    let copied = operands.image_and_bias();
     let (image, bias) = (operands.image, operands.bias);
-    let view = image.clone();
     let result_shape = shape.clone();
     let plan = Plan::compute(check.0, dtype, shape, nanoseconds, move |stop| {
         let (image, filter) = (widened(&image, stop)?, widened(&filter, stop)?);
@@ -73,7 +73,7 @@ pub(super) fn conv2d(options: Conv2dOptions, inputs: &[Tensor]) -> Result<Plan, 
         };
         narrowed(result?, dtype, stop)
     });
-    Ok(plan.with_scratch(scratch).after_widening(&[&view]))
+    Ok(plan.with_scratch(scratch).after_widening(&copied))
 }
 
 /// The inputs of a convolution: an image, a filter and a bias, of one type.
@@ -98,6 +98,11 @@ impl Operands {
             })?;
         }
         Ok(Self { image: image.clone(), filter: filter.clone(), bias: bias.cloned() })
+    }
+
+    /// What may have to be widened, or laid out row by row.
+    pub(super) fn image_and_bias(&self) -> Vec<Tensor> {
+        [Some(&self.image), self.bias.as_ref()].into_iter().flatten().cloned().collect()
     }
 
     /// The filter, with its axes in this order, and their lengths.
@@ -156,7 +161,10 @@ impl Convolution {
                 return;
             }
             if let Some(bias) = bias {
-                spread(&bias.rows::<T>(), target, self.windows.count(), self.layout);
+                finished = spread(&bias.rows::<T>(), target, self.windows.count(), self.layout, stop);
+            }
+            if finished.is_err() {
+                return;
             }
             let image = image.rows::<T>();
             finished = if self.is_depthwise() {
@@ -228,14 +236,23 @@ impl Convolution {
 }
 
 /// Writes to every pixel of `target` its channel's `bias`.
-pub(super) fn spread<T: Copy>(bias: &[T], target: &mut [T], pixels: usize, layout: InputOperandLayout) {
+pub(super) fn spread<T: Copy>(
+    bias: &[T],
+    target: &mut [T],
+    pixels: usize,
+    layout: InputOperandLayout,
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
     match layout {
         InputOperandLayout::Nchw => {
-            let channels = target.chunks_exact_mut(pixels).zip(bias.iter().cycle());
-            channels.for_each(|(channel, &bias)| channel.fill(bias));
+            target.chunks_exact_mut(pixels).zip(bias.iter().cycle()).try_for_each(|(to, &bias)| {
+                to.fill(bias);
+                stop.worked(pixels)
+            })
         }
-        InputOperandLayout::Nhwc => {
-            target.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias));
-        }
+        InputOperandLayout::Nhwc => target.chunks_exact_mut(bias.len()).try_for_each(|pixel| {
+            pixel.copy_from_slice(bias);
+            stop.worked(bias.len())
+        }),
     }
 }

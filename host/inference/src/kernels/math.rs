@@ -1,0 +1,136 @@
+//! Functions of `f32` without tables and branches, so that a loop over one becomes vector instructions.
+//!
+//! The errors are those that the tests below allow, in units of the last place; WebNN's conformance tests allow more.
+
+/// Above the greatest and below the least number whose exponential is finite and not 0.
+const EXP_RANGE: (f32, f32) = (-105.0, 89.0);
+/// Added to a number of less than 2^22, leaves it rounded in the lowest bits.
+const ROUNDER: f32 = 12_582_912.0;
+/// ln 2 in two parts, of which the first has so few digits that a multiple is exact.
+const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
+/// From here on the error function is 1 in `f32`.
+const ERF_IS_1: f32 = 3.92;
+/// From here on the hyperbolic tangent is 1 in `f32`.
+const TANH_IS_1: f32 = 9.01;
+
+/// The exponential: the power of 2 that is next, times a polynomial (that of the Cephes library's `expf`) of what is left.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    // So written, NaN stays.
+    let x = if x < EXP_RANGE.0 { EXP_RANGE.0 } else { x };
+    let x = if x > EXP_RANGE.1 { EXP_RANGE.1 } else { x };
+    let rounded = x * std::f32::consts::LOG2_E + ROUNDER;
+    let power = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    let n = rounded - ROUNDER;
+    let r = x - n * LN_2.0 - n * LN_2.1;
+    let p = polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let p = p * (r * r) + r + 1.0;
+    // In two steps: one may be beyond what `f32` has, where the result is not.
+    let half = power >> 1;
+    p * power_of_2(half) * power_of_2(power.wrapping_sub(half))
+}
+
+/// For -126 to 127.
+#[inline(always)]
+fn power_of_2(power: i32) -> f32 {
+    f32::from_bits((power.wrapping_add(127) as u32) << 23)
+}
+
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// The hyperbolic tangent: a quotient of polynomials, as Eigen's `ptanh` has it.
+#[inline(always)]
+pub(super) fn tanh(x: f32) -> f32 {
+    let odd =
+        [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3];
+    let even = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
+    let square = x * x;
+    let quotient = x * polynomial(square, odd) / polynomial(square, even);
+    if x.abs() >= TANH_IS_1 { x.signum() } else { quotient }
+}
+
+/// The error function: a quotient of polynomials, as Eigen's `perf` has it.
+#[inline(always)]
+pub(super) fn erf(x: f32) -> f32 {
+    let odd = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
+    let even = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+    let square = x * x;
+    let quotient = x * polynomial(square, odd) / polynomial(square, even);
+    if x.abs() >= ERF_IS_1 { x.signum() } else { quotient }
+}
+
+/// By Horner's rule, the highest power first.
+#[inline(always)]
+fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = coefficients[0];
+    for coefficient in &coefficients[1..] {
+        sum = sum * x + coefficient;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `step`-th of the numbers between two, both included.
+    fn sweep(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        (0..=200_000).map(move |index| from + (to - from) * (index as f32 / 200_000.0))
+    }
+
+    /// How far off the worst is, in units of the last place of what is right, and of `least` where that is smaller.
+    fn worst(
+        numbers: impl Iterator<Item = f32>,
+        least: f32,
+        ours: fn(f32) -> f32,
+        right: fn(f64) -> f64,
+    ) -> (f64, f32) {
+        let unit = |y: f32| f64::from(y.abs().max(least)) * f64::from(f32::EPSILON) / 2.0;
+        numbers
+            .map(|x| {
+                let y = right(f64::from(x));
+                ((f64::from(ours(x)) - y).abs() / unit(y as f32), x)
+            })
+            .fold((0.0, 0.0), |worst, next| if next.0 > worst.0 { next } else { worst })
+    }
+
+    #[test]
+    fn they_are_near_those_of_libm() {
+        let cases = [
+            ("exp", worst(sweep(-87.0, 88.7), 0.0, exp, f64::exp), 4.0),
+            ("sigmoid", worst(sweep(-80.0, 30.0), 0.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())), 6.0),
+            ("tanh", worst(sweep(-12.0, 12.0), 1e-3, tanh, f64::tanh), 12.0),
+            ("erf", worst(sweep(-6.0, 6.0), 1e-3, erf, libm::erf), 12.0),
+        ];
+        for (name, (off, at), allowed) in cases {
+            assert!(off <= allowed, "{name}({at}) is {off} units off");
+        }
+    }
+
+    #[test]
+    fn the_edges_are_as_ieee_754_has_them() {
+        assert_eq!(
+            (exp(f32::INFINITY), exp(f32::NEG_INFINITY), exp(0.0), exp(89.0)),
+            (f32::INFINITY, 0.0, 1.0, f32::INFINITY)
+        );
+        assert!(exp(-100.0) > 0.0 && exp(-104.0) < 1e-44, "subnormal numbers are there");
+        for function in [tanh, erf] {
+            assert_eq!((function(f32::INFINITY), function(f32::NEG_INFINITY), function(1e30)), (1.0, -1.0, 1.0));
+            assert_eq!((function(0.0).to_bits(), function(-0.0).to_bits()), (0, (-0.0_f32).to_bits()));
+            assert!(sweep(-10.0, 10.0).all(|x| function(x).abs() <= 1.0));
+        }
+        assert_eq!((sigmoid(f32::INFINITY), sigmoid(f32::NEG_INFINITY)), (1.0, 0.0));
+        assert!([exp, sigmoid, tanh, erf].iter().all(|function| function(f32::NAN).is_nan()));
+    }
+}
