@@ -13,6 +13,9 @@ use crate::{JobError, KernelThreads, RunError, Tensor, Turn, byte_length};
 /// queue.
 pub(crate) const SHORT_NANOSECONDS: f64 = 20_000.0;
 
+/// Memory that can be got and written in that time.
+const SHORT_BYTES: usize = 1 << 20;
+
 /// One operator on its inputs, checked.
 pub struct Kernel {
     plan: Plan,
@@ -50,9 +53,11 @@ impl Kernel {
         if matches!(self.plan.work, Work::View(_)) { 0.0 } else { self.plan.nanoseconds }
     }
 
-    /// Whether computing is predicted to take under 20 µs, so that it is not worth a thread's attention.
+    /// Whether computing is predicted to take under 20 µs, and memory that this leaves time for, so that it is not worth a
+    /// thread's attention.
     pub fn is_short(&self) -> bool {
         self.predicted_nanoseconds() < SHORT_NANOSECONDS
+            && self.result_bytes.saturating_add(self.plan.scratch_bytes) <= SHORT_BYTES
     }
 
     /// Computes on the calling thread.

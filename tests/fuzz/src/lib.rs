@@ -4,7 +4,9 @@
 //! | --- | --- | --- |
 //! | `model` | `onnx`, `tflite` | a model file |
 //! | `picture` | `picture` | a JPEG or PNG file |
+//! | `model` | `safetensors` | a file of weights |
 //! | `tensors` | `tensors` | a program of operators on tensors |
+//! | `graphs` | `graphs` | a graph of operators |
 //! | `bundle` | `bundle`, `manifest` | a `.wasm` file, the text of a manifest |
 //! | [`budget`], [`containment`] | | what production's limits catch, told apart from what it must not come to |
 //!
@@ -14,6 +16,7 @@
 pub mod budget;
 mod bundle;
 pub mod containment;
+mod graphs;
 mod model;
 mod picture;
 mod tensors;
@@ -31,11 +34,13 @@ pub struct Target {
 }
 
 /// All targets. `targets.json` says where their seeds are.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "onnx", run: model::onnx },
     Target { name: "tflite", run: model::tflite },
     Target { name: "picture", run: picture::run },
     Target { name: "tensors", run: tensors::run },
+    Target { name: "graphs", run: graphs::run },
+    Target { name: "safetensors", run: model::safetensors },
     Target { name: "bundle", run: bundle::bundle },
     Target { name: "manifest", run: bundle::manifest },
 ];

@@ -48,6 +48,20 @@ pub(crate) fn tflite(file: &[u8]) {
     }
 }
 
+/// A file of weights: as above, and every tensor that it declares is there and as it says.
+pub(crate) fn safetensors(file: &[u8]) {
+    if file.get(8) != Some(&b'{') {
+        return;
+    }
+    load(file);
+    let Ok(weights) = TractEngine.load(file.to_vec(), &Specialization::default()) else { return };
+    for declared in weights.outputs() {
+        let weight = weights.weight(&declared.name);
+        let weight = weight.unwrap_or_else(|| panic!("`{}` is declared and not there", declared.name));
+        assert!(declared.admits(&weight), "`{}` is declared as {declared}, and is {weight:?}", declared.name);
+    }
+}
+
 fn is_tflite(file: &[u8]) -> bool {
     file.get(4..8) == Some(b"TFL3")
 }

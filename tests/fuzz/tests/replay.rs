@@ -82,6 +82,16 @@ fn programs_on_tensors_hold_what_the_target_promises() {
 }
 
 #[test]
+fn graphs_hold_what_the_target_promises() {
+    replay("graphs");
+}
+
+#[test]
+fn files_of_weights_hold_what_the_target_promises() {
+    replay("safetensors");
+}
+
+#[test]
 fn bundles_hold_what_the_target_promises() {
     replay("bundle");
 }

@@ -21,7 +21,7 @@ use spillway_types::graph::{Definition, OperandDescriptor};
 use spillway_types::operator::Operator;
 
 use crate::kernel::{SHORT_NANOSECONDS, in_turn};
-use crate::{KernelThreads, RunError, Tensor, Turn, byte_length, kernels};
+use crate::{KernelThreads, RunError, Tensor, Turn, kernels};
 pub use cache::Graphs;
 use plan::Plan;
 
@@ -149,8 +149,7 @@ pub fn infer(operator: Operator, inputs: &[OperandDescriptor]) -> Result<Operand
     symbolic::refuse_files(&operator)?;
     let shown = inputs.iter().enumerate().map(|(index, input)| symbolic::phantom(index, input));
     let planned = kernels::plan(operator, &shown.collect::<Result<Vec<_>, _>>()?)?;
-    byte_length(planned.dtype, &planned.shape)
-        .map_err(|cause| invalid(format!("{}: the result is too large: {cause}", planned.name)))?;
+    symbolic::size(&planned)?;
     Ok(describe(&Tensor::phantom(planned.dtype, &planned.shape)))
 }
 

@@ -1,11 +1,13 @@
 //! What each operation will give, before anything is computed.
 
+use std::fmt::Display;
+
 use spillway_types::graph::{Definition, OperandDescriptor, Operation};
 use spillway_types::operator::Operator;
 
 use super::{Charge, invalid};
 use crate::job::contain;
-use crate::kernels::{Stop, Work, plan};
+use crate::kernels::{Plan, Stop, Work, plan};
 use crate::{JobError, RunError, Tensor, byte_length};
 
 /// A graph whose operations have been checked.
@@ -77,6 +79,15 @@ pub(super) fn trace(
     Ok(traced)
 }
 
+/// Bytes of the result, if a descriptor can tell its shape.
+pub(super) fn size(planned: &Plan) -> Result<usize, RunError> {
+    let too_large = |cause: &dyn Display| invalid(format!("{}: the result is too large: {cause}", planned.name));
+    if let Some(length) = planned.shape.iter().find(|&&length| u32::try_from(length).is_err()) {
+        return Err(too_large(&format_args!("an axis of a graph is at most {} long, not {length}", u32::MAX)));
+    }
+    byte_length(planned.dtype, &planned.shape).map_err(|cause| too_large(&cause))
+}
+
 /// A tensor of this type without elements.
 pub(super) fn phantom(index: usize, input: &OperandDescriptor) -> Result<Tensor, RunError> {
     let shape: Vec<usize> = input.shape.iter().map(|&length| length as usize).collect();
@@ -105,8 +116,7 @@ impl Traced {
         let shown: Vec<Tensor> = inputs.iter().map(|&number| self.operands[number].shown.clone()).collect();
         let is_known = inputs.iter().all(|&number| self.operands[number].is_known);
         let planned = plan(operator.clone(), &shown)?;
-        let bytes = byte_length(planned.dtype, &planned.shape)
-            .map_err(|cause| invalid(format!("{}: the result is too large: {cause}", planned.name)))?;
+        let bytes = size(&planned)?;
         let (scratch_bytes, nanoseconds) = (planned.scratch_bytes, planned.nanoseconds);
         let (shown, result_bytes) = match planned.work {
             Work::View(view) => (view, 0),

@@ -49,7 +49,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let even = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
     let square = x * x;
     let quotient = x * polynomial(square, odd) / polynomial(square, even);
-    if x.abs() >= TANH_IS_1 { x.signum() } else { quotient }
+    if x.abs() >= TANH_IS_1 { x.signum() } else { within_1(quotient) }
 }
 
 /// The error function: a quotient of polynomials, as Eigen's `perf` has it.
@@ -67,7 +67,14 @@ pub(super) fn erf(x: f32) -> f32 {
     let even = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
     let square = x * x;
     let quotient = x * polynomial(square, odd) / polynomial(square, even);
-    if x.abs() >= ERF_IS_1 { x.signum() } else { quotient }
+    if x.abs() >= ERF_IS_1 { x.signum() } else { within_1(quotient) }
+}
+
+/// Rounding may go beyond 1. NaN stays.
+#[inline(always)]
+fn within_1(x: f32) -> f32 {
+    let x = if x > 1.0 { 1.0 } else { x };
+    if x < -1.0 { -1.0 } else { x }
 }
 
 /// By Horner's rule, the highest power first.

@@ -67,6 +67,9 @@ pub(crate) use unary::{Apply, between, single};
 /// Copying one element of a view to where it lies row by row.
 const GATHER_NANOSECONDS: f64 = 0.4;
 
+/// Writing one element of a result.
+const WRITE_NANOSECONDS: f64 = 0.05;
+
 /// What an operator will do, its arguments checked.
 pub(crate) struct Plan {
     /// WebNN's name of the operator.
@@ -108,7 +111,8 @@ impl Plan {
         work: impl FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send + 'static,
     ) -> Self {
         let elements: f64 = shape.iter().map(|&length| length as f64).product();
-        let nanoseconds = elements * nanoseconds;
+        // Sums of nothing are written, too.
+        let nanoseconds = elements * nanoseconds.max(WRITE_NANOSECONDS);
         Self { name, dtype, shape, scratch_bytes: 0, nanoseconds, work: Work::Compute(Box::new(work)) }
     }
 

@@ -76,6 +76,10 @@ impl<T: Copy> Strips<T> {
     pub(super) fn lay(&mut self, plane: &[T]) {
         let Windows { vertical, horizontal } = self.windows;
         let Size { height, width, .. } = self.size;
+        // One without columns is all beyond the edges.
+        if plane.is_empty() {
+            return;
+        }
         for (row, from) in plane.chunks_exact(horizontal.length).enumerate() {
             let down = vertical.before + row;
             if down / vertical.stride >= height {

@@ -11,6 +11,7 @@
 //! | when all is dropped nothing is charged | `run` |
 
 mod ledger;
+mod nets;
 mod operator;
 
 use std::rc::Rc;
@@ -31,10 +32,10 @@ const MOST_STEPS: usize = 64;
 const CHECK_BYTES: usize = 64 << 10;
 /// What computing may take beyond what is charged: shapes, odometers, messages.
 const COMPUTE_BYTES: usize = 16 << 10;
-/// The blocks in which `matrixmultiply` packs the inputs of a product.
-const PACKED_BYTES: usize = 4 << 20;
+/// The blocks in which a product packs its inputs.
+pub(crate) const PACKED_BYTES: usize = 4 << 20;
 /// Work that is predicted to take longer is not done: it would end at its deadline.
-const LONGEST_NANOSECONDS: f64 = 5e6;
+pub(crate) const LONGEST_NANOSECONDS: f64 = 5e6;
 /// No memory is written faster than 100 GB/s, so nothing that takes more is done in the 20 µs that short work may take.
 const SHORT_BYTES: usize = 2 << 20;
 /// Views that show more are not copied to compare.
@@ -118,7 +119,7 @@ fn read(Held { tensor, .. }: &Held, ledger: &Ledger) {
 fn compute(operator: Operator, inputs: &[Held], ledger: &Ledger) -> Option<Held> {
     let tensors: Vec<Tensor> = inputs.iter().map(|input| input.tensor.clone()).collect();
     // What is not charged, because no input makes it grow. A picture's header is read by the check.
-    let (is_picture, is_product) = (matches!(operator, Operator::DecodeImage(_)), operator == Operator::Matmul);
+    let (is_picture, is_product) = (matches!(operator, Operator::DecodeImage(_)), multiplies(&operator));
     let tables = if is_picture { TABLES_BYTES } else { 0 };
     let packed = if is_product { PACKED_BYTES } else { 0 };
     let (checked, peak) = measure(|| Kernel::new(operator.clone(), tensors.clone()));
@@ -169,6 +170,40 @@ fn compute(operator: Operator, inputs: &[Held], ledger: &Ledger) -> Option<Held>
     Some(Held { tensor, charge })
 }
 
+/// Whether it packs blocks for a product.
+fn multiplies(operator: &Operator) -> bool {
+    use Operator::{Conv2d, ConvTranspose2d, Gemm, Matmul};
+    matches!(operator, Matmul | Gemm(_) | Conv2d(_) | ConvTranspose2d(_))
+}
+
+/// An operator that may suit `first`, its first input; and how many inputs it wants.
+pub(crate) fn any_operator(u: &mut Unstructured<'_>, first: &Tensor) -> Result<(Operator, usize)> {
+    operator::operator(u, first)
+}
+
+/// A tensor of any type and of at most so many bytes.
+pub(crate) fn any_tensor(u: &mut Unstructured<'_>, most_bytes: usize) -> Result<Option<Tensor>> {
+    let (dtype, shape) = (operator::dtype(u)?, operator::shape(u)?);
+    let Some(bytes) = byte_length(dtype, &shape).ok().filter(|bytes| *bytes <= most_bytes) else { return Ok(None) };
+    let counted = (0..bytes).map(|index| if dtype == DType::Boolean { index % 2 } else { index % 251 } as u8);
+    Ok(Tensor::from_bytes(dtype, &shape, &counted.collect::<Vec<u8>>()).ok())
+}
+
+/// Whether two tensors of one type and shape, row by row, have the same elements to the bit. Which NaN it is that comes of two
+/// is nobody's promise.
+pub(crate) fn is_same(a: &Tensor, b: &Tensor) -> bool {
+    let (Some(bytes_a), Some(bytes_b)) = (a.as_bytes(), b.as_bytes()) else { return false };
+    let size = a.dtype().size_bytes();
+    let is_nan = |bytes: &[u8]| match a.dtype() {
+        DType::Float16 => u16::from_le_bytes(bytes.try_into().expect("two")) & 0x7fff > 0x7c00,
+        DType::Float32 => f32::from_le_bytes(bytes.try_into().expect("four")).is_nan(),
+        DType::Float64 => f64::from_le_bytes(bytes.try_into().expect("eight")).is_nan(),
+        _ => false,
+    };
+    let pairs = bytes_a.chunks_exact(size).zip(bytes_b.chunks_exact(size));
+    bytes_a.len() == bytes_b.len() && { pairs }.all(|(a, b)| a == b || (is_nan(a) && is_nan(b)))
+}
+
 /// Does the same with copies of the inputs.
 fn compare(operator: &Operator, tensors: &[Tensor], expected: std::result::Result<&Tensor, &str>) {
     // It refuses views by design.
@@ -189,7 +224,7 @@ fn compare(operator: &Operator, tensors: &[Tensor], expected: std::result::Resul
             let of_copies = kernel.compute().expect("it was computed of views");
             let (of_views, of_copies) = (of_views.to_row_major(), of_copies.to_row_major());
             assert_eq!(of_views.shape(), of_copies.shape(), "{operator:?} on {tensors:?}");
-            assert!(of_views.as_bytes() == of_copies.as_bytes(), "{operator:?} on {tensors:?}: copies give others");
+            assert!(is_same(&of_views, &of_copies), "{operator:?} on {tensors:?}: copies give others");
         }
         (of_views, of_copies) => {
             panic!("{operator:?} on {tensors:?}: of views {of_views:?}, of copies {of_copies:?}")

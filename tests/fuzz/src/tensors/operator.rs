@@ -4,6 +4,8 @@ use arbitrary::{Result, Unstructured};
 use spillway_inference::{DType, Tensor};
 use spillway_types::operator::*;
 
+use super::nets;
+
 /// All element types.
 const DTYPES: [DType; 12] = [
     DType::Float32,
@@ -39,7 +41,7 @@ pub(super) fn shape(u: &mut Unstructured<'_>) -> Result<Vec<usize>> {
 pub(super) fn operator(u: &mut Unstructured<'_>, first: &Tensor) -> Result<(Operator, usize)> {
     let rank = first.shape().len();
     let one = |operator| Ok((operator, 1));
-    match u.int_in_range(0..=18)? {
+    match u.int_in_range(0..=18 + nets::KINDS)? {
         0 => one(Operator::Cast(dtype(u)?)),
         1 => one(Operator::Reshape(regrouped(u, first.shape())?)),
         2 => one(Operator::Expand(expanded(u, first.shape())?)),
@@ -67,12 +69,13 @@ pub(super) fn operator(u: &mut Unstructured<'_>, first: &Tensor) -> Result<(Oper
         15 => one(Operator::ArgMax(arg(u, rank)?)),
         16 => one(Operator::ArgMin(arg(u, rank)?)),
         17 => one(Operator::Reduce(reduce(u, rank)?)),
-        _ => Ok((Operator::Matmul, 2)),
+        18 => Ok((Operator::Matmul, 2)),
+        kind => nets::operator(u, kind - 19, first),
     }
 }
 
 /// A number: mostly 0 to `near`, sometimes a little more, sometimes any.
-fn number(u: &mut Unstructured<'_>, near: usize) -> Result<u32> {
+pub(super) fn number(u: &mut Unstructured<'_>, near: usize) -> Result<u32> {
     let near = u32::try_from(near).unwrap_or(u32::MAX);
     match u.int_in_range(0..=15)? {
         0 => u.arbitrary(),
@@ -88,11 +91,11 @@ fn numbers(u: &mut Unstructured<'_>, near: &[usize]) -> Result<Vec<u32>> {
 }
 
 /// Mostly an axis of `rank`.
-fn axis(u: &mut Unstructured<'_>, rank: usize) -> Result<u32> {
+pub(super) fn axis(u: &mut Unstructured<'_>, rank: usize) -> Result<u32> {
     number(u, rank.saturating_sub(1))
 }
 
-fn float(u: &mut Unstructured<'_>) -> Result<f64> {
+pub(super) fn float(u: &mut Unstructured<'_>) -> Result<f64> {
     Ok(match u.int_in_range(0..=11)? {
         0 => f64::from_bits(u.arbitrary()?),
         1 => f64::NAN,
@@ -186,19 +189,21 @@ fn arg(u: &mut Unstructured<'_>, rank: usize) -> Result<ArgOptions> {
 fn reduce(u: &mut Unstructured<'_>, rank: usize) -> Result<ReduceOptions> {
     use Reduction::*;
     let reduction = *u.choose(&[L1, L2, LogSum, LogSumExp, Max, Mean, Min, Product, Sum, SumSquare])?;
-    let mut axes = None;
-    if u.arbitrary()? {
-        let count = u.int_in_range(0..=rank)?;
-        axes = Some((0..count).map(|_| axis(u, rank)).collect::<Result<_>>()?);
-    }
+    let axes = if u.arbitrary()? { Some(axes(u, rank)?) } else { None };
     Ok(ReduceOptions { reduction, axes, keep_dimensions: u.arbitrary()? })
 }
 
-const UNARY: [UnaryOperator; 19] = {
+/// Some axes, perhaps one twice.
+pub(super) fn axes(u: &mut Unstructured<'_>, rank: usize) -> Result<Vec<u32>> {
+    let count = u.int_in_range(0..=rank)?;
+    (0..count).map(|_| axis(u, rank)).collect()
+}
+
+const UNARY: [UnaryOperator; 25] = {
     use UnaryOperator::*;
     [
         Abs, Ceil, Cos, Erf, Exp, Floor, Gelu, Log, LogicalNot, Neg, Reciprocal, Relu, RoundEven, Sigmoid, Sign, Sin,
-        Sqrt, Tan, Tanh,
+        Sqrt, Tan, Tanh, HardSwish, Identity, IsInfinite, IsNan, Softplus, Softsign,
     ]
 };
 

@@ -1,0 +1,3 @@
+#![no_main]
+
+spillway_libfuzzer::target!("safetensors");
