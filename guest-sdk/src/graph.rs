@@ -281,3 +281,8 @@ impl Neg for &Operand {
         self.map(crate::UnaryOperator::Neg)
     }
 }
+
+/// The examples of the page, which `cargo test --doc` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/kernels.md")]
+struct Page;
