@@ -3,12 +3,10 @@
 use spillway_types::operator::LinearOptions;
 use tract_onnx::prelude::f16;
 
+use super::binary::combine;
 use super::check::FLOATS;
 use super::elementwise::map_elements;
-use super::{Check, Plan, Stop};
-use crate::blocks::Blocks;
-use crate::element::Element;
-use crate::layout::zip;
+use super::{Check, Plan};
 use crate::{DType, RunError, Tensor};
 
 /// One element through an exponential, less 1.
@@ -104,24 +102,4 @@ pub(super) fn prelu(inputs: &[Tensor]) -> Result<Plan, RunError> {
             _ => combine(&input, &slope, stop, single),
         }
     }))
-}
-
-/// `f` of every pair of elements, row by row, asking `stop` between blocks of them.
-fn combine<T: Element>(
-    a: &Tensor,
-    b: &Tensor,
-    stop: &Stop<'_>,
-    f: impl Fn(T, T) -> T + Copy,
-) -> Result<Tensor, RunError> {
-    let mut finished = Ok(());
-    let result = Tensor::filled::<T>(a.shape(), |mut target| {
-        finished = Blocks::of(a.shape()).try_for_each(|block| {
-            stop.check()?;
-            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
-            let (layout_a, layout_b) = (block.of(a.layout()), block.of(b.layout()));
-            zip((a.stored::<T>(), &layout_a), (b.stored::<T>(), &layout_b), to, f);
-            Ok(())
-        });
-    });
-    finished.map(|()| result)
 }

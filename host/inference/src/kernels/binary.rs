@@ -85,7 +85,7 @@ pub(super) fn broadcast(check: Check, a: &[usize], b: &[usize]) -> Result<Vec<us
 }
 
 /// `f` of every pair of elements, row by row, asking `stop` between blocks of them.
-fn combine<T: Element, U: Element>(
+pub(super) fn combine<T: Element, U: Element>(
     a: &Tensor,
     b: &Tensor,
     stop: &Stop<'_>,
