@@ -119,7 +119,7 @@ impl<T> Fair<T> {
         let urgency = |owner: &Owner<T>| owner.waiting.peek().map(|first| first.key.0);
         let most = self.owners.values().filter_map(urgency).max()?;
         let next = self.owners.iter_mut().filter(|(_, owner)| urgency(owner) == Some(most));
-        let (name, owner) = next.min_by_key(|(_, owner)| (owner.had, owner.waiting.peek().map(|first| first.key.2)))?;
+        let (name, owner) = next.min_by_key(|(_, owner)| (owner.had, owner.waiting.peek().map(|first| first.key.2.0)))?;
         self.now = self.now.max(owner.had);
         let charged = owner.usual / u64::from(owner.weight);
         owner.had = owner.had.saturating_add(charged);
@@ -251,6 +251,15 @@ mod tests {
         fair.push(Turn { priority: Priority::HIGH, ..turn("c") }, ("high", 1));
         assert_eq!(run(&mut fair, 5), ["high", "early", "late", "whenever", "low"]);
         assert!(fair.pop().is_none());
+    }
+
+    #[test]
+    fn of_owners_who_have_had_as_much_who_came_first_is_first() {
+        let mut fair = Fair::default();
+        for name in ["a", "b", "c", "d"] {
+            fair.push(turn(name), (name, 10));
+        }
+        assert_eq!(run(&mut fair, 4), ["a", "b", "c", "d"]);
     }
 
     #[test]
