@@ -119,7 +119,8 @@ impl<T> Fair<T> {
         let urgency = |owner: &Owner<T>| owner.waiting.peek().map(|first| first.key.0);
         let most = self.owners.values().filter_map(urgency).max()?;
         let next = self.owners.iter_mut().filter(|(_, owner)| urgency(owner) == Some(most));
-        let (name, owner) = next.min_by_key(|(_, owner)| (owner.had, owner.waiting.peek().map(|first| first.key.2.0)))?;
+        let (name, owner) =
+            next.min_by_key(|(_, owner)| (owner.had, owner.waiting.peek().map(|first| first.key.2.0)))?;
         self.now = self.now.max(owner.had);
         let charged = owner.usual / u64::from(owner.weight);
         owner.had = owner.had.saturating_add(charged);
