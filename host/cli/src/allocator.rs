@@ -2,7 +2,7 @@
 
 use std::ffi::c_long;
 
-use libmimalloc_sys::{mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 /// Calls begin on one thread and end on another as often as not, and the memory of each is freed where it ends.
 #[global_allocator]
@@ -23,6 +23,13 @@ const PURGE_DELAY_MS: c_long = 10;
 pub(crate) fn give_back_soon() {
     // SAFETY: the option exists, and no other thread runs.
     unsafe { mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) }
+}
+
+/// Has what this thread has freed given back now.
+#[expect(unsafe_code, reason = "the bindings of the allocator's options are C functions")]
+pub(crate) fn give_back_now() {
+    // SAFETY: it looks at the memory of the thread that calls it, and takes the allocator's own locks for the rest.
+    unsafe { mi_collect(true) }
 }
 
 #[cfg(test)]

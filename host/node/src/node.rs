@@ -62,6 +62,9 @@ pub struct Config {
     pub model_idle: Option<Duration>,
     /// How long a function's code stays in memory that nobody calls; `None` for ever.
     pub function_idle: Option<Duration>,
+    /// Has the allocator give back what the thread that calls it has freed; called where a thread may have freed much that
+    /// then waits.
+    pub give_back: fn(),
     /// Memory that one run of a model may take beside its inputs.
     pub run_memory_bytes: u64,
     /// Memory that the check of a new model file may take; if not given, as much as the file suggests.
@@ -352,6 +355,7 @@ async fn open(
             code_folder: config.data.join("code"),
             memory_bytes: capacity::memory().map_or(0, |memory| memory.total_bytes),
             compilations: 1,
+            after_compiling: config.give_back,
             models: models.clone(),
             keyvalue: Arc::new(StoreKeyValue(store.clone())),
             egress: EgressConfig {

@@ -40,6 +40,9 @@ pub struct RuntimeConfig {
     pub memory_bytes: u64,
     /// Components compiled at once. One compilation already uses every core.
     pub compilations: usize,
+    /// Called on every thread that compiles when a component is compiled, for the allocator: what such a thread has freed, it
+    /// may keep until it allocates again, which may be never.
+    pub after_compiling: fn(),
     /// The node's models.
     pub models: Arc<Models>,
     /// The node's key-value store.
@@ -55,6 +58,7 @@ pub struct Runtime {
     linkers: Arc<Linkers>,
     cache: CodeCache,
     compiling: Arc<Semaphore>,
+    after_compiling: fn(),
     models: Arc<Models>,
     keyvalue: Arc<Storage>,
     egress: Arc<Egress>,
@@ -162,6 +166,7 @@ impl Runtime {
             linkers: Arc::new(linkers),
             cache,
             compiling: Arc::new(Semaphore::new(config.compilations.max(1))),
+            after_compiling: config.after_compiling,
             models: config.models,
             keyvalue: Arc::new(Storage::new(config.keyvalue)),
             egress: Arc::new(Egress::new(config.egress)),
@@ -305,7 +310,10 @@ impl Runtime {
             };
             Ok(Compiled { component, key, was_there: false, is_kept })
         });
-        compiled.await.unwrap_or_else(|| Err(PrepareError::Host(PANICKED.to_owned())))
+        let compiled = compiled.await.unwrap_or_else(|| Err(PrepareError::Host(PANICKED.to_owned())));
+        let after = self.after_compiling;
+        rayon::spawn_broadcast(move |_| after());
+        compiled
     }
 
     /// Does something that may block on threads that let calls go first. `None` if it panicked.

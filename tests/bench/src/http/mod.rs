@@ -120,7 +120,7 @@ impl Http {
             report.add("neighbour_p99", ratios, 2.0, 1.5);
         }
         if self.wants(&["node_idle_bytes", "binary_bytes"]) {
-            report.add("node_idle_bytes", vec![size::idle_node().await?], 60e6, 30e6);
+            report.add("node_idle_bytes", size::idle_node(self.rounds).await?, 60e6, 30e6);
             report.add("binary_bytes", vec![size::binary()?], 60e6, 40e6);
         }
         if self.wants(&["idle_function_bytes"]) {

@@ -33,12 +33,17 @@ async fn settled(node: &Node) -> f64 {
     least as f64
 }
 
-/// Resident memory of a node with `hello` deployed and called once.
-pub(super) async fn idle_node() -> anyhow::Result<f64> {
-    let node = Node::start().await;
-    node.cli(&["deploy", &bundle_file("hello").display().to_string(), "--json"]).await.json();
-    node.call("/hello").await.ok();
-    Ok(settled(&node).await)
+/// Resident memory of a node with `hello` deployed and called once, of so many nodes one after another: what a start takes
+/// differs from that of the next.
+pub(super) async fn idle_node(starts: u16) -> anyhow::Result<Vec<f64>> {
+    let mut taken = Vec::new();
+    for _ in 0..starts {
+        let node = Node::start().await;
+        node.cli(&["deploy", &bundle_file("hello").display().to_string(), "--json"]).await.json();
+        node.call("/hello").await.ok();
+        taken.push(settled(&node).await);
+    }
+    Ok(taken)
 }
 
 /// Size of the binary without its symbols.

@@ -192,6 +192,7 @@ impl Up {
             model_memory_bytes: self.model_memory,
             model_idle: self.model_idle.0,
             function_idle: self.function_idle.0,
+            give_back: crate::allocator::give_back_now,
             run_memory_bytes: self.run_memory,
             model_check_memory_bytes: self.model_check_memory,
             model_check_time: self.model_check_time,
