@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use reqwest::Method;
-use spillway_tests::{Node, wait_until};
+use spillway_tests::{Node, bundle, wait_until, with_manifest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -127,4 +128,71 @@ async fn a_caller_that_reads_its_answer_to_the_end_and_closes_is_no_hang_up() {
             .await;
         assert_eq!(node.metrics().await.requests(function, "cancelled"), 0);
     }
+}
+
+/// The function with a longer deadline than the tests wait, and room for the tensors of all calls of a sandbox.
+async fn deploy_patient(node: &Node) {
+    let manifest = std::fs::read_to_string(spillway_tests::workspace().join("tests/guests/misbehave/spillway.toml"));
+    let manifest = manifest.expect("it is kept").replace("deadline = \"1s\"", "deadline = \"300s\"");
+    let manifest = manifest.replace("tensors = \"1MiB\"", "tensors = \"64MiB\"");
+    let answer = node.post(with_manifest(&bundle("misbehave"), &manifest), "").await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[tokio::test]
+async fn native_work_for_a_caller_that_is_gone_ends() {
+    let node = Node::start().await;
+    deploy_patient(&node).await;
+    // Minutes of work, in dispatches of a fraction of a second.
+    let caller = say(&node, "GET /misbehave/products?count=2000&times=5000 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let computed = async || node.metrics().await.sum("spillway_kernel_seconds_total", &[]).unwrap_or_default();
+    wait_until("kernels work for it", SOON, async || computed().await > 0.0).await;
+    drop(caller);
+    cancelled(&node, "misbehave", 1).await;
+    wait_until("kernels work for nobody", SOON, async || {
+        let before = computed().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        computed().await == before
+    })
+    .await;
+    assert_eq!(node.call("/misbehave/products?count=10&times=1").await.ok(), "1 times 10 products\n");
+    let log = node.logs("misbehave").await;
+    let ended = |record: &&serde_json::Value| record["message"].to_string().contains("deadline");
+    assert!(log.iter().filter(ended).count() >= 1, "the function is told why its dispatch failed: {log:#?}");
+}
+
+/// Calls whose callers hang up while kernels compute, as an issue demands.
+const MANY: usize = 10_000;
+/// What a node may grow by meanwhile: the guests' memory (16 MiB each in a few sandboxes) and what allocators keep.
+const GROWTH_MAX: u64 = 128 << 20;
+
+#[tokio::test]
+async fn ten_thousand_cancelled_calls_leave_nothing() {
+    let node = Node::start().await;
+    deploy_patient(&node).await;
+    let hang_up = async |_| {
+        let caller = say(&node, "GET /misbehave/products?count=200&times=100 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        drop(caller);
+    };
+    stream::iter(0..MANY / 10).for_each_concurrent(16, hang_up).await;
+    let before = node.resident_bytes();
+    stream::iter(0..MANY - MANY / 10).for_each_concurrent(16, hang_up).await;
+    let gone = async || {
+        let metrics = node.metrics().await;
+        let jobs = |which| metrics.sum(which, &[]).unwrap_or_default();
+        jobs("spillway_kernel_running") + jobs("spillway_kernel_queue_length") == 0.0
+    };
+    wait_until("kernels work for nobody", Duration::from_secs(60), gone).await;
+    let cancelled = node.metrics().await.requests("misbehave", "cancelled");
+    // One that hung up before its request was read is no call.
+    assert!(cancelled > MANY as u64 / 2, "{cancelled} of {MANY} calls were cancelled");
+    assert_eq!(node.call("/misbehave/products?count=10&times=1").await.ok(), "1 times 10 products\n");
+    wait_until("what they held is free", SOON, async || {
+        // What the last call's sandbox holds warm is no leak.
+        node.metrics().await.sum("spillway_tensor_memory_bytes", &[]).is_some_and(|bytes| bytes <= f64::from(1 << 20))
+    })
+    .await;
+    let after = node.resident_bytes();
+    assert!(after < before + GROWTH_MAX, "grew from {before} to {after} bytes");
 }

@@ -26,6 +26,7 @@
 //! | `operators` | native kernels, and guests that ask too much of them |
 //! | `load` | deploys and rollbacks while callers call |
 //! | `foreign`, `samples` | components of other toolchains, and `sniff` on a real model |
+//! | `similar` | nearest neighbours among 100,000 vectors |
 //! | `faults_disk`, `faults_limits`, `faults_kill`, `faults_clock` | machines that fail: full disks, no handles, kills, clocks that jump |
 //! | `crash`, `syscalls` | what a power cut leaves, and the order in which a deploy reaches the disk |
 //! | `clusters`, `operations` | several nodes: deploying, draining, forgetting, collecting |
@@ -89,6 +90,7 @@ mod samples;
 mod serving;
 mod shortages;
 mod shutdown;
+mod similar;
 mod smuggling;
 mod startup;
 mod strays;

@@ -1,7 +1,7 @@
 //! Native kernels behind a sandbox, and guests that ask too much of them.
 
 use reqwest::Method;
-use spillway_tests::{Node, bundle_file, workspace};
+use spillway_tests::{Node, bundle, bundle_file, with_manifest, workspace};
 use spillway_types::ProblemType;
 
 /// What a node may grow by while guests try to fill it: the guests' own memory (16 MiB) and what allocators keep.
@@ -29,6 +29,12 @@ async fn a_component_of_wasi_0_2_computes_with_kernels() {
     node.cli(&["deploy", &file, "--json"]).await.json();
     // Softmax of ln 1, ln 3 is 1/4, 3/4, taken from the second row of a view, and its greatest.
     assert_eq!(node.call("/blocking/kernels").await.ok(), "[0.25, 0.75] [1]");
+    // As a graph: relu of x times 2 and minus 1, on [1.5, -1], whose constant part is computed once.
+    for _ in 0..2 {
+        assert_eq!(node.call("/blocking/graph").await.ok(), "[2.0, 0.0] [[2]] [[2]]");
+    }
+    let refused = node.call("/blocking/refused-graph").await.ok();
+    assert!(refused.starts_with("ErrorCode::InvalidArgument: ") && refused.contains("operation 1"), "{refused}");
     let refused = node.call("/blocking/refused").await.ok();
     assert!(refused.starts_with("ErrorCode::InvalidArgument: ") && refused.contains("softmax"), "{refused}");
 }
@@ -61,4 +67,19 @@ async fn a_guest_that_takes_100_000_handles_or_huge_views_is_refused_and_the_nod
     assert_eq!(node.call("/misbehave/greet").await.status, 200);
     let after = node.resident_bytes();
     assert!(after < before + GROWTH_MAX, "grew from {before} to {after} bytes");
+}
+
+#[tokio::test]
+async fn a_function_without_tensor_memory_is_refused_each_tensor_and_serves_on() {
+    let node = Node::start().await;
+    let manifest = std::fs::read_to_string(workspace().join("tests/guests/misbehave/spillway.toml"));
+    let manifest = manifest.expect("it is kept").replace("tensors = \"1MiB\"", "tensors = \"0\"");
+    let answer = node.post(with_manifest(&bundle("misbehave"), &manifest), "").await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    for _ in 0..3 {
+        for path in ["tensor", "products?count=3&times=1"] {
+            node.call(&format!("/misbehave/{path}")).await.problem(ProblemType::OutOfMemory, &["tensor memory"]);
+        }
+        assert_eq!(node.call("/misbehave/greet").await.status, 200);
+    }
 }

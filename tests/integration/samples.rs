@@ -20,7 +20,7 @@ const COLD_CALLS: usize = 200;
 const TIMED_CALLS: usize = 32;
 
 /// The folder that holds what was built beside the binary under test.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let binary = spillway();
     binary.parent().and_then(|profile| profile.parent()).expect("the binary lies in a profile's folder").to_owned()
 }
@@ -235,7 +235,7 @@ async fn speech_finds_the_segments_that_the_python_package_does() {
 }
 
 /// A text of the references, and the vector that the implementation in NumPy gives it.
-fn embedded() -> Vec<(String, Vec<f32>)> {
+pub(crate) fn embedded() -> Vec<(String, Vec<f32>)> {
     // Written by reference.py, which lies beside them.
     let references = std::fs::read(workspace().join("tests/data/embed/references.json")).expect("they are there");
     let references: Vec<Value> = serde_json::from_slice(&references).expect("they are JSON");

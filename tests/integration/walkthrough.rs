@@ -156,7 +156,7 @@ async fn the_readme_shows_what_somebody_who_follows_it_gets() {
     let (page, checkout) = (Page::read("README.md"), Checkout::make());
     // As the demo leaves it.
     let node = Node::start().await;
-    for sample in ["hello", "sniff", "ocr", "speech", "embed"] {
+    for sample in ["hello", "sniff", "ocr", "speech", "embed", "similar"] {
         let file =
             spillway().parent().and_then(Path::parent).map(|built| built.join(format!("spillway/{sample}.wasm")));
         let file = file.expect("the binary lies in a profile's folder").display().to_string();

@@ -10,6 +10,7 @@
 //! | `quota` | a share of the processor |
 //! | `answer` | responses that are read whole, and problems in them |
 //! | `bundles` | built guests, and bundles made of them on the spot |
+//! | `similar` | indices for the sample `similar` |
 //! | `onnx` | model files made by hand |
 //! | `metrics` | reads `/metrics` |
 //! | `wait` | waits for a condition, with a limit |
@@ -28,6 +29,7 @@ mod owner;
 mod process;
 mod quota;
 mod raw;
+mod similar;
 mod start;
 mod wait;
 mod wiretap;
@@ -42,6 +44,7 @@ pub use node::Node;
 pub use process::{Exit, Ran};
 pub use quota::Quota;
 pub use raw::{ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, preface};
+pub use similar::{deploy_similar, similar_index};
 pub use start::NodeBuilder;
 pub use wait::wait_until;
 pub use wiretap::{Capture, Conversation, Wiretap, contains};

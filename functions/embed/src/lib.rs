@@ -6,17 +6,14 @@
 //! {"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.07…]}],"model":"all-MiniLM-L6-v2",…}
 //! ```
 //!
-//! The model's file holds weights and no graph. The guest cuts texts into tokens and says of what operators the network is
-//! made; it runs in the host, where the weights stay.
+//! The model's file holds weights and no graph: the crate [`minilm`] says of what operators the network is made.
 
 mod call;
-mod encoder;
 mod refusal;
-mod tokenizer;
-mod vocabulary;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use minilm::{DIMENSIONS, encoder, tokenizer};
 use serde::Serialize;
 use spillway_sdk::{IntoResponse, Json, Method, Request, Response, function, log};
 
@@ -25,8 +22,6 @@ use refusal::Refusal;
 
 /// What callers name.
 const MODEL: &str = "all-MiniLM-L6-v2";
-/// Numbers of a vector.
-const DIMENSIONS: usize = 384;
 
 /// The vectors, in the order of the texts. Members are those of OpenAI's API, here and below.
 #[derive(Debug, Serialize)]

@@ -30,6 +30,11 @@ pub struct Turn {
 pub trait Meter: Send + Sync + std::fmt::Debug {
     /// A job waited for a thread, and then had one; whether it came to its end or not.
     fn note(&self, queued: Duration, computed: Duration);
+
+    /// Whether nobody waits any more for what the work is for. It then ends as if its deadline had passed.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 impl From<Option<Instant>> for Turn {
@@ -42,6 +47,7 @@ impl From<Option<Instant>> for Turn {
 impl Turn {
     pub(crate) fn has_passed(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.meter.as_ref().is_some_and(|meter| meter.is_over())
     }
 
     /// Tells the meter of work that did not wait.

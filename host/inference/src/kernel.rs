@@ -102,15 +102,14 @@ pub(crate) async fn in_turn<T: Send + 'static>(
     is_short: bool,
     work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, RunError> + Send + 'static,
 ) -> Result<T, RunError> {
-    let deadline = turn.deadline;
-    let has_passed = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     if is_short {
         let started = Instant::now();
-        let result = work(&has_passed);
+        let result = work(&|| turn.has_passed());
         turn.note(Duration::ZERO, started.elapsed());
         return result;
     }
-    let job = threads.spawn_in(turn, move |caller| work(&|| caller.is_gone() || has_passed()));
+    let (deadline, watched) = (turn.deadline, turn.clone());
+    let job = threads.spawn_in(turn, move |caller| work(&|| caller.is_gone() || watched.has_passed()));
     let finished = match deadline {
         None => job.await,
         Some(deadline) => {

@@ -120,7 +120,7 @@ impl Model {
     }
 
     async fn load_and_run(&self, inputs: Vec<Tensor>, turn: Turn) -> Result<Run, RunError> {
-        let (asked, deadline) = (Instant::now(), turn.deadline);
+        let asked = Instant::now();
         let boarding = self.board()?;
         let is_there = matches!(boarding, Boarding::Landed(_));
         let loaded = boarding.wait().await.map_err(|error| RunError::LoadFailed(error.to_string()))?;
@@ -134,8 +134,9 @@ impl Model {
             }
             return run;
         }
+        let watched = turn.clone();
         let job = self.threads.spawn_in(turn, move |caller| {
-            loaded.run_counted(inputs, asked, &|| caller.is_gone() || has_passed(deadline))
+            loaded.run_counted(inputs, asked, &|| caller.is_gone() || watched.has_passed())
         });
         job.await.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
     }

@@ -3,6 +3,7 @@
 //! A call of a namespace without a quota costs one load more: no lock, and nothing is allocated.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(crate) struct Quotas {
 pub(crate) struct QuotaPlace {
     started: Instant,
     account: ArcSwapOption<Mutex<Account>>,
+    /// See [`Quota::kernel_share`].
+    kernel_share: AtomicU32,
 }
 
 /// A call that counts, until this is dropped.
@@ -53,7 +56,10 @@ impl Quotas {
 
     /// Where the quota of a namespace is, now and later.
     pub(crate) fn of(&self, namespace: &Namespace) -> Arc<QuotaPlace> {
-        let make = || Arc::new(QuotaPlace { started: self.started, account: ArcSwapOption::empty() });
+        let make = || {
+            let (started, account) = (self.started, ArcSwapOption::empty());
+            Arc::new(QuotaPlace { started, account, kernel_share: AtomicU32::new(1) })
+        };
         lock(&self.places).entry(namespace.clone()).or_insert_with(make).clone()
     }
 
@@ -66,6 +72,7 @@ impl Quotas {
 impl QuotaPlace {
     /// Puts another quota in force, or none. Calls under way stay counted, those apart that began without any.
     fn put(&self, quota: Option<Quota>) {
+        self.kernel_share.store(quota.and_then(|quota| quota.kernel_share).unwrap_or(1), Relaxed);
         match (quota, self.account.load_full()) {
             (Some(quota), Some(account)) => lock(&account).set_quota(quota, now(self.started)),
             (Some(quota), None) => {
@@ -73,6 +80,13 @@ impl QuotaPlace {
             }
             (None, _) => self.account.store(None),
         }
+    }
+}
+
+impl QuotaPlace {
+    /// The namespace's part of kernel threads in relation to others'.
+    pub(crate) fn kernel_share(&self) -> u32 {
+        self.kernel_share.load(Relaxed)
     }
 }
 
@@ -235,7 +249,10 @@ mod tests {
         assert_eq!(lock(&account).begin(0, Time::START), Err(Exceeded::Concurrent));
         drop(counted);
         assert_eq!(lock(&account).begin(0, Time::START), Ok(()));
+        place.put(Some(Quota { kernel_share: Some(7), ..Quota::default() }));
+        assert_eq!(place.kernel_share(), 7);
         place.put(None);
+        assert_eq!(place.kernel_share(), 1);
         assert!(quotas.all().is_empty());
     }
 }

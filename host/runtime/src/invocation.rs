@@ -62,8 +62,12 @@ pub struct Invocation {
     pub deadline: Instant,
     /// How urgent its native work is.
     pub priority: Priority,
+    /// What part of kernel threads its namespace has in relation to others.
+    pub kernel_share: u32,
     /// Its headers are there, so that its deadline has no say any more.
     answered: Arc<AtomicBool>,
+    /// Its caller has hung up before it was answered.
+    abandoned: AtomicBool,
     refusal_told: AtomicBool,
     cold: AtomicBool,
     init_nanos: AtomicU64,
@@ -111,7 +115,9 @@ impl Invocation {
             id,
             deadline,
             priority: Priority::default(),
+            kernel_share: 1,
             answered: Arc::default(),
+            abandoned: AtomicBool::new(false),
             refusal_told: AtomicBool::new(false),
             cold: AtomicBool::new(false),
             init_nanos: AtomicU64::new(0),
@@ -122,10 +128,10 @@ impl Invocation {
         }
     }
 
-    /// The same, as urgent as this.
+    /// The same, as urgent as this, with this part of kernel threads.
     #[must_use]
-    pub fn with_priority(self, priority: Priority) -> Self {
-        Self { priority, ..self }
+    pub fn with_turn(self, priority: Priority, kernel_share: u32) -> Self {
+        Self { priority, kernel_share, ..self }
     }
 
     /// Where its time went so far.
@@ -147,6 +153,11 @@ impl Invocation {
     /// Whether it has been answered; for those who may outlive it.
     pub(crate) fn answered(&self) -> Arc<AtomicBool> {
         self.answered.clone()
+    }
+
+    /// Its caller has hung up: native work for it ends.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Relaxed);
     }
 
     /// Whether a refused request of its guest is to be told of: the first is.
@@ -171,7 +182,8 @@ impl Invocation {
 
     /// The turn of its native work, for `owner`.
     pub(crate) fn turn(self: &Arc<Self>, owner: Arc<str>) -> Turn {
-        Turn { owner, weight: 1, priority: self.priority, deadline: Some(self.deadline), meter: Some(self.clone()) }
+        let Self { priority, kernel_share, deadline, .. } = **self;
+        Turn { owner, weight: kernel_share, priority, deadline: Some(deadline), meter: Some(self.clone()) }
     }
 }
 
@@ -179,6 +191,10 @@ impl Meter for Invocation {
     fn note(&self, queued: Duration, computed: Duration) {
         self.kernel_queue_nanos.fetch_add(nanos(queued), Relaxed);
         self.infer_nanos.fetch_add(nanos(computed), Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.abandoned.load(Relaxed)
     }
 }
 

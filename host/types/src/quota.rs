@@ -20,9 +20,16 @@ pub struct Quota {
     /// Seconds of native inference in a second, on average: 1 is one core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_time: Option<f64>,
+    /// Where others want kernel threads, too: how many times the time that a namespace has which nobody gave a share, from 1 to
+    /// [`KERNEL_SHARE_MAX`](Self::KERNEL_SHARE_MAX).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_share: Option<u32>,
 }
 
 impl Quota {
+    /// The greatest share of kernel threads.
+    pub const KERNEL_SHARE_MAX: u32 = 1000;
+
     /// Checks that each limit leaves something.
     ///
     /// # Errors
@@ -36,6 +43,11 @@ impl Quota {
         positive("concurrent", self.concurrent.map(f64::from))?;
         positive("memory_bytes", self.memory_bytes.map(|bytes| bytes as f64))?;
         positive("kernel_time", self.kernel_time)?;
+        if let Some(share) = self.kernel_share
+            && !(1..=Self::KERNEL_SHARE_MAX).contains(&share)
+        {
+            return Err(format!("kernel_share is {share}; write 1 to {}", Self::KERNEL_SHARE_MAX));
+        }
         if *self == Self::default() {
             return Err("the quota limits nothing; give at least one limit, or remove the quota".to_owned());
         }
@@ -67,7 +79,13 @@ mod tests {
     fn a_quota_limits_something_and_leaves_something() {
         let quota = |text: &str| serde_json::from_str::<Quota>(text).unwrap().check();
         assert_eq!(quota(r#"{"calls_per_second": 0.5}"#), Ok(()));
-        for bad in [r#"{"calls_per_second": 0}"#, r#"{"concurrent": 0}"#, r#"{"kernel_time": -1}"#, "{}"] {
+        for bad in [
+            r#"{"calls_per_second": 0}"#,
+            r#"{"concurrent": 0}"#,
+            r#"{"kernel_time": -1}"#,
+            r#"{"kernel_share": 0}"#,
+            "{}",
+        ] {
             assert!(quota(bad).is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<Quota>(r#"{"cals": 1}"#).is_err());

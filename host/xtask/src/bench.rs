@@ -21,7 +21,9 @@ Examples:
   cargo xtask bench http --only neighbour_p99 --neighbours loop,allocate
   cargo xtask bench http --only neighbour_p99 --load-priority usual
   cargo xtask bench http --only over --one-session
-  cargo xtask bench http --only fresh_two --load-anywhere")]
+  cargo xtask bench http --only fresh_two --load-anywhere
+  cargo xtask bench kernels --json
+  cargo xtask bench kernels --only conv2d --rounds 3 --threads 1")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     which: Which,
@@ -48,6 +50,12 @@ enum Which {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
+    /// Kernels as guests call them, beside native libraries, tract and ONNX Runtime
+    Kernels {
+        /// Arguments for the benchmark: --json, --rounds N, --milliseconds N, --threads 1|2, --only TEXT
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
     /// How fast a cluster of three nodes follows: deployments, deaths, calls that are sent on
     Cluster {
         /// Arguments for the benchmark: --json, --rounds N
@@ -62,16 +70,18 @@ impl Bench {
             Which::Models { arguments } => ("models", arguments),
             Which::Cluster { arguments } => ("cluster", arguments),
             Which::Http { arguments } => ("http", arguments),
+            Which::Kernels { arguments } => ("kernels", arguments),
             Which::Overflow { arguments } => ("overflow", arguments),
         };
         // A cluster needs a server of NATS, which the tests need, too.
-        Setup { tests: matches!(name, "cluster" | "overflow"), contenders: name == "http" }.run(workspace).await?;
+        let (tests, contenders) = (matches!(name, "cluster" | "overflow"), name == "http");
+        Setup { tests, contenders, engines: name == "kernels" }.run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway and its benchmarks", &mut build).await?;
         build_guests(workspace, &["functions", "tests/guests"]).await?;
         let mut program = workspace.spillway();
-        if name == "http" {
+        if matches!(name, "http" | "kernels") {
             // What is shipped beside what others ship.
             let mut dist = workspace.cargo();
             dist.args(["build", "--profile", "dist", "--package", "spillway-cli"]);

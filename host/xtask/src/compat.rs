@@ -32,7 +32,7 @@ pub(crate) struct Compat {
 
 impl Compat {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
-        Setup { tests: true, contenders: false }.run(workspace).await?;
+        Setup { tests: true, ..Setup::default() }.run(workspace).await?;
         let program = match self.program {
             Some(program) => std::fs::canonicalize(program)?,
             None => build(workspace, &self.revision).await?,

@@ -24,7 +24,7 @@ pub(crate) struct Soak {
 
 impl Soak {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
-        Setup { tests: false, contenders: false }.run(workspace).await?;
+        Setup::default().run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["build", "--release", "--workspace", "--bins"]);
         step::openly("build", "Spillway and its soak", &mut build).await?;

@@ -26,7 +26,7 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
-        Setup { tests: true, contenders: false }.run(workspace).await?;
+        Setup { tests: true, ..Setup::default() }.run(workspace).await?;
         let mut build = workspace.cargo();
         build.args(["test", "--release", "--workspace", "--all-targets", "--no-run"]);
         step::openly("build", "Spillway and its tests", &mut build).await?;

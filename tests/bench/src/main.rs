@@ -6,6 +6,7 @@
 //! | `cluster` | `cargo xtask bench cluster`: how fast a cluster follows |
 //! | `overflow` | `cargo xtask bench overflow`: what sending calls over gains |
 //! | `http` | `cargo xtask bench http`: HTTP and sandboxes beside what one would take instead |
+//! | `kernels` | `cargo xtask bench kernels`: kernels as host calls beside native libraries and engines |
 //! | `soak` | `cargo xtask soak`: whether a node grows under load and changes |
 //! | `showcase` | `cargo xtask demo --cluster`: the same, to look at |
 //! | `native` | the native side of a function, in a process of its own |
@@ -16,6 +17,7 @@
 mod caller;
 mod cluster;
 mod http;
+mod kernels;
 mod models;
 mod native;
 mod overflow;
@@ -43,6 +45,8 @@ enum Bench {
     Overflow(overflow::Overflow),
     /// HTTP and sandboxes beside what one would take instead
     Http(http::Http),
+    /// Kernels as host calls beside native libraries and engines
+    Kernels(kernels::Kernels),
     /// Whether a node grows under load and changes
     Soak(soak::Soak),
     /// Serves a hello with plain hyper; for the benches themselves
@@ -67,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Soak(soak) => tokio::runtime::Runtime::new()?.block_on(soak.run()),
         Bench::Models(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Http(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
+        Bench::Kernels(bench) => tokio::runtime::Runtime::new()?.block_on(bench.run()),
         Bench::Hello(hello) => tokio::runtime::Runtime::new()?.block_on(hello.run()),
         Bench::Native(native) => native.run(),
         Bench::Plain(plain) => plain.run(),

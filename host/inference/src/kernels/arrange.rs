@@ -4,6 +4,7 @@ use spillway_types::operator::{PadOptions, PaddingMode};
 
 use super::sample::reflect;
 use super::{Check, Plan, Stop};
+use crate::blocks::BLOCK;
 use crate::element::{Element, with_dtype};
 use crate::{RunError, Tensor};
 
@@ -113,14 +114,15 @@ pub(super) fn pad(options: &PadOptions, inputs: &[Tensor]) -> Result<Plan, RunEr
     } else {
         (input.byte_length(), COPY_NANOSECONDS + GATHER_NANOSECONDS)
     };
-    let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |_| {
-        Ok(with_dtype!(input.dtype(), T => {
-            let padding = Padding { before: &before, mode, value: T::from_f64(value) };
-            Tensor::filled::<T>(&shape, |target| {
-                let source = input.rows::<T>();
-                padding.fill(&source, input.shape(), target, &shape, 0);
-            })
-        }))
+    let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
+        with_dtype!(input.dtype(), T => {
+            let padding = Padding { before: &before, mode, value: T::from_f64(value), stop };
+            let mut finished = Ok(());
+            let result = Tensor::filled::<T>(&shape, |target| {
+                finished = padding.fill(&input.rows::<T>(), input.shape(), target, &shape, 0);
+            });
+            finished.map(|()| result)
+        })
     });
     Ok(plan.with_scratch(copied))
 }
@@ -129,44 +131,54 @@ struct Padding<'a, T> {
     before: &'a [usize],
     mode: PaddingMode,
     value: T,
+    stop: &'a Stop<'a>,
 }
 
 impl<T: Element> Padding<'_, T> {
     /// Fills `target`, of the axes `to[axis..]`, from `source`, of the axes `from[axis..]`: what is inside first, axis by
     /// axis, and what is around it as copies of that. The recursion is as deep as there are axes.
-    fn fill(&self, source: &[T], from: &[usize], target: &mut [T], to: &[usize], axis: usize) {
+    fn fill(&self, source: &[T], from: &[usize], target: &mut [T], to: &[usize], axis: usize) -> Result<(), RunError> {
         if target.is_empty() {
-            return;
+            return Ok(());
         }
         let (Some((&length, inner_from)), Some((_, inner_to))) = (from.split_first(), to.split_first()) else {
             target.copy_from_slice(source);
-            return;
+            return Ok(());
         };
         let (part_from, part_to): (usize, usize) = (inner_from.iter().product(), inner_to.iter().product());
         let before = self.before[axis];
         let (head, rest) = target.split_at_mut(before * part_to);
         let (inside, tail) = rest.split_at_mut(length * part_to);
         if part_from == part_to {
-            inside.copy_from_slice(source);
+            self.copy(source, inside)?;
         } else {
             for (index, inside) in inside.chunks_exact_mut(part_to).enumerate() {
-                self.fill(&source[index * part_from..][..part_from], inner_from, inside, inner_to, axis + 1);
+                self.fill(&source[index * part_from..][..part_from], inner_from, inside, inner_to, axis + 1)?;
             }
         }
         if matches!(self.mode, PaddingMode::Constant) {
-            head.fill(self.value);
-            tail.fill(self.value);
-            return;
+            return [head, tail].into_iter().flat_map(|around| around.chunks_mut(BLOCK)).try_for_each(|around| {
+                around.fill(self.value);
+                self.stop.worked(around.len())
+            });
         }
         let origin = |index: i64| match self.mode {
             PaddingMode::Reflection => reflect(index, length),
             PaddingMode::Constant | PaddingMode::Edge => index.clamp(0, length as i64 - 1) as usize,
         };
         for (index, to) in head.chunks_exact_mut(part_to).enumerate() {
-            to.copy_from_slice(&inside[origin(index as i64 - before as i64) * part_to..][..part_to]);
+            self.copy(&inside[origin(index as i64 - before as i64) * part_to..][..part_to], to)?;
         }
         for (index, to) in tail.chunks_exact_mut(part_to).enumerate() {
-            to.copy_from_slice(&inside[origin((length + index) as i64) * part_to..][..part_to]);
+            self.copy(&inside[origin((length + index) as i64) * part_to..][..part_to], to)?;
         }
+        Ok(())
+    }
+
+    fn copy(&self, from: &[T], to: &mut [T]) -> Result<(), RunError> {
+        from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)).try_for_each(|(from, to)| {
+            to.copy_from_slice(from);
+            self.stop.worked(to.len())
+        })
     }
 }

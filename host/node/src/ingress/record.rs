@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use spillway_runtime::{Body, BodyError, Invocation};
+use spillway_runtime::{Body, BodyError, Invocation, Timing};
 use spillway_types::{Bill, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
@@ -117,6 +117,10 @@ impl Record {
         }
         let took = self.arrived.elapsed();
         let timing = self.invocation.timing();
+        let cause = match outcome {
+            Outcome::Deadline => format!("{cause}; {}", spent(took, self.queued, &timing)),
+            _ => cause,
+        };
         let bill = self.bill();
         self.metrics.record(outcome, took, self.queued, &timing, bill);
         if self.here && outcome == Outcome::Answered {
@@ -147,6 +151,23 @@ impl Record {
             counted.kernel = timing.infer;
         }
     }
+}
+
+/// Where the time of a late call went.
+fn spent(took: Duration, queued: Duration, timing: &Timing) -> String {
+    let Timing { init, guest, infer, kernel_queue, .. } = *timing;
+    let parts = [
+        ("in the queue", queued),
+        ("making its sandbox", init),
+        ("in the guest", guest),
+        ("waiting for kernel threads", kernel_queue),
+        ("in models and kernels", infer),
+    ];
+    let rest = parts.iter().fold(took, |rest, (_, part)| rest.saturating_sub(*part));
+    let parts = parts.iter().filter(|(_, part)| !part.is_zero());
+    let parts: String = parts.map(|(what, part)| format!("{:.1} {what}, ", part.as_secs_f64() * 1e3)).collect();
+    let (took, rest) = (took.as_secs_f64() * 1e3, rest.as_secs_f64() * 1e3);
+    format!("of {took:.1} ms {parts}{rest:.1} waiting for others or for native work that has not ended")
 }
 
 impl Drop for Record {

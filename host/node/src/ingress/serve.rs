@@ -115,7 +115,7 @@ impl Node {
         let named =
             journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
         let invocation = Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + wishes.patience);
-        let invocation = Arc::new(invocation.with_priority(wishes.priority));
+        let invocation = Arc::new(invocation.with_turn(wishes.priority, revision.quota.kernel_share()));
         let body_bytes = http_body::Body::size_hint(request.body()).lower();
         let expected = revision.metrics.estimates.expect(body_bytes);
         let errand = Errand {

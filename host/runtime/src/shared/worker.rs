@@ -285,6 +285,7 @@ fn answer(
         // Who waits for the answer has a timer already, and goes when it is late. Who hung up has not.
         let late = async {
             answer.closed().await;
+            invocation.abandon();
             tokio::time::sleep_until(invocation.deadline.into()).await;
         };
         let returned = match select(returned, pin!(late)).await {

@@ -37,6 +37,8 @@ enum Right {
     Lines(Vec<String>),
     /// A vector for each text, as near as this to the reference, an implementation in NumPy.
     Vectors(Vec<Vec<f32>>),
+    /// This text first of those that are found.
+    Nearest(&'static str),
     /// Speech from and to these samples at 16 kHz; reference: the Python package silero-vad 6.2.3 on the same recording.
     Segments(Vec<(f64, f64)>),
 }
@@ -155,6 +157,15 @@ fn calls(root: &Path) -> anyhow::Result<Vec<Call>> {
         body: serde_json::to_vec(&body)?,
         right: Right::Vectors(references.iter().take(TEXTS).map(|reference| vector(&reference["vector"])).collect()),
     });
+    let search = serde_json::json!({ "text": "A kitten dozes at the window.", "count": 3 });
+    calls.push(Call {
+        function: "similar",
+        input: search["text"].to_string(),
+        method: Method::POST,
+        path: "/similar",
+        body: serde_json::to_vec(&search)?,
+        right: Right::Nearest("The cat is asleep by the window, where it is warm."),
+    });
     Ok(calls)
 }
 
@@ -217,6 +228,10 @@ impl Call {
                 let is_right = found.len() == vectors.len() && found.iter().zip(vectors).all(near);
                 (is_right, format!("{} vectors of the reference", vectors.len()))
             }
+            Right::Nearest(text) => {
+                let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                (found[0]["text"] == *text, format!("the text {text:?} first"))
+            }
             Right::Segments(segments) => {
                 let found = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
                 let found = found["segments"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -234,6 +249,9 @@ fn brief(answer: &Answer) -> String {
     let json = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
     if let Some(lines) = json["lines"].as_array() {
         return lines.iter().filter_map(|line| line["text"].as_str()).collect::<Vec<_>>().join(" / ");
+    }
+    if let Some(text) = json[0]["text"].as_str() {
+        return text.to_owned();
     }
     match std::str::from_utf8(&answer.body) {
         Ok(text) if text.len() <= 160 => text.trim_end().to_owned(),

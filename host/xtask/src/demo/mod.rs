@@ -52,7 +52,7 @@ pub(crate) struct Demo {
 }
 
 /// The samples, in the order in which they are deployed.
-const FUNCTIONS: [&str; 5] = ["hello", "sniff", "ocr", "speech", "embed"];
+const FUNCTIONS: [&str; 6] = ["hello", "sniff", "ocr", "speech", "embed", "similar"];
 
 impl Demo {
     pub(crate) async fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
@@ -102,6 +102,7 @@ impl Demo {
              curl --data-binary @tests/data/ocr/pictures/receipt.jpg http://{listen}/ocr\n  \
              curl --data-binary @tests/data/speech/recorded-en.wav http://{listen}/speech\n  \
              curl -d '{{\"model\": \"all-MiniLM-L6-v2\", \"input\": \"a cat\"}}' http://{listen}/v1/embeddings\n  \
+             curl -d '{{\"text\": \"a sleeping cat\"}}' http://{listen}/similar\n  \
              {spillway} --node http://{api} ls\n  \
              {spillway} --node http://{api} logs sniff\n\n\
              Serving on http://{listen} until Ctrl-C."

