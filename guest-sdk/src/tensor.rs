@@ -1,6 +1,7 @@
 //! Tensors that live in the host.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 
@@ -122,8 +123,8 @@ impl Element for bool {
 /// ```
 pub struct Tensor {
     pub(crate) handle: host::Tensor,
-    dtype: DType,
-    shape: Vec<usize>,
+    /// Asked for when it is needed: most results go from one operator to the next.
+    described: OnceCell<(DType, Vec<usize>)>,
 }
 
 impl Tensor {
@@ -156,27 +157,30 @@ impl Tensor {
         }
         let axes = shape.iter().map(|&axis| u32::try_from(axis)).collect::<Result<Vec<_>, _>>();
         let handle = host::Tensor::create(dtype, &axes.map_err(|_| overflow(shape))?, bytes)?;
-        Ok(Self { handle, dtype, shape: shape.to_vec() })
+        Ok(Self { handle, described: OnceCell::from((dtype, shape.to_vec())) })
     }
 
     pub(crate) fn from_handle(handle: host::Tensor) -> Self {
-        let (dtype, shape) = (handle.dtype(), handle.shape());
-        Self { handle, dtype, shape }
+        Self { handle, described: OnceCell::new() }
+    }
+
+    fn described(&self) -> &(DType, Vec<usize>) {
+        self.described.get_or_init(|| (self.handle.dtype(), self.handle.shape()))
     }
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        self.dtype
+        self.described().0
     }
 
     /// The length of each axis.
     pub fn shape(&self) -> &[usize] {
-        &self.shape
+        &self.described().1
     }
 
     /// How many elements it has.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape().iter().product()
     }
 
     /// Whether an axis has length 0.
@@ -205,7 +209,7 @@ impl Tensor {
                 self.len()
             )));
         }
-        let size = self.dtype.size() as u64;
+        let size = self.dtype().size() as u64;
         Ok(T::from_bytes(&self.handle.read_range(range.start as u64 * size, range.len() as u64 * size)?))
     }
 
@@ -215,16 +219,16 @@ impl Tensor {
     }
 
     fn expect_dtype(&self, asked: DType) -> Result<(), HostError> {
-        if self.dtype == asked {
+        if self.dtype() == asked {
             return Ok(());
         }
-        Err(HostError::invalid(format!("the tensor is {}, not {asked}", self.dtype)))
+        Err(HostError::invalid(format!("the tensor is {}, not {asked}", self.dtype())))
     }
 }
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({} {:?})", self.dtype, self.shape)
+        write!(f, "Tensor({} {:?})", self.dtype(), self.shape())
     }
 }
 

@@ -11,9 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`, which the bindings have no name for.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// A hundredth of the default. At 0 the memory of each call would be given back and taken again, for which the kernel
+/// A tenth of the default: memory that is taken again and again, as results of kernels are, stays. At 0 the memory of each call would be given back and taken again, for which the kernel
 /// interrupts the other cores.
-const PURGE_DELAY_MS: c_long = 10;
+const PURGE_DELAY_MS: c_long = 100;
 
 /// Has memory given back soon. By default that is after a second, at a later call of the same thread: one that has compiled a
 /// function makes none, and a node at rest would keep what it took.

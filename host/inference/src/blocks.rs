@@ -8,6 +8,9 @@ use crate::layout::Layout;
 /// a hundred times what it takes to ask a clock.
 pub(crate) const BLOCK: usize = 64 << 10;
 
+/// Elements worked on in the nearest cache, of four bytes each.
+pub(crate) const NEAR: usize = 4096;
+
 /// One after the other, the parts of a shape that follow each other row by row, of at most [`BLOCK`] elements each.
 pub(crate) struct Blocks<'a> {
     shape: &'a [usize],

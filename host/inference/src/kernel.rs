@@ -16,6 +16,31 @@ pub(crate) const SHORT_NANOSECONDS: f64 = 20_000.0;
 /// Memory that can be got and written in that time.
 const SHORT_BYTES: usize = 1 << 20;
 
+/// Work predicted to take less runs where it is asked for while a kernel thread has nothing to do, so that nobody's turn is
+/// passed over: a fraction of what a guest may compute there without a pause (2 ms), and several times what handing it over
+/// costs on shared cores.
+const BRIEF_NANOSECONDS: f64 = 250_000.0;
+/// Memory for that.
+const BRIEF_BYTES: usize = 8 << 20;
+
+/// What work is predicted to take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) nanoseconds: f64,
+    /// Memory that it gets.
+    pub(crate) bytes: usize,
+}
+
+impl Extent {
+    fn is_short(self) -> bool {
+        self.nanoseconds < SHORT_NANOSECONDS && self.bytes <= SHORT_BYTES
+    }
+
+    fn is_brief(self) -> bool {
+        self.nanoseconds < BRIEF_NANOSECONDS && self.bytes <= BRIEF_BYTES
+    }
+}
+
 /// One operator on its inputs, checked.
 pub struct Kernel {
     plan: Plan,
@@ -56,8 +81,20 @@ impl Kernel {
     /// Whether computing is predicted to take under 20 µs, and memory that this leaves time for, so that it is not worth a
     /// thread's attention.
     pub fn is_short(&self) -> bool {
-        self.predicted_nanoseconds() < SHORT_NANOSECONDS
-            && self.result_bytes.saturating_add(self.plan.scratch_bytes) <= SHORT_BYTES
+        self.extent().is_short()
+    }
+
+    fn extent(&self) -> Extent {
+        let bytes = self.result_bytes.saturating_add(self.plan.scratch_bytes);
+        Extent { nanoseconds: self.predicted_nanoseconds(), bytes }
+    }
+
+    /// As [`compute`](Self::compute), in somebody's turn, which it takes at once because it [is short](Self::is_short).
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn compute_short(self, turn: &Turn) -> Result<Tensor, RunError> {
+        at_once(turn, |stop| self.compute_until(stop))
     }
 
     /// Computes on the calling thread.
@@ -69,7 +106,7 @@ impl Kernel {
         self.compute_until(&|| false)
     }
 
-    /// Computes: at once if it [is short](Self::is_short), else on `threads`.
+    /// Computes: at once if it [is short](Self::is_short), or little longer while a thread is idle; else on `threads`.
     ///
     /// # Errors
     /// [`RunError`].
@@ -79,8 +116,8 @@ impl Kernel {
     /// computes after some rows.
     pub async fn run(self, threads: &KernelThreads, turn: impl Into<Turn>) -> Result<Tensor, RunError> {
         let turn = turn.into();
-        let is_short = self.is_short();
-        in_turn(threads, turn, is_short, move |stop| self.compute_until(stop)).await
+        let extent = self.extent();
+        in_turn(threads, turn, extent, move |stop| self.compute_until(stop)).await
     }
 
     fn compute_until(self, should_stop: &dyn Fn() -> bool) -> Result<Tensor, RunError> {
@@ -95,18 +132,22 @@ impl Kernel {
     }
 }
 
-/// Does `work` where it belongs: at once if it is short, else on `threads` in its turn.
+fn at_once<T>(turn: &Turn, work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, RunError>) -> Result<T, RunError> {
+    let started = Instant::now();
+    let result = work(&|| turn.has_passed());
+    turn.note(Duration::ZERO, started.elapsed());
+    result
+}
+
+/// Does `work` where it belongs: at once if that is short, or brief while a thread is idle; else on `threads` in its turn.
 pub(crate) async fn in_turn<T: Send + 'static>(
     threads: &KernelThreads,
     turn: Turn,
-    is_short: bool,
+    extent: Extent,
     work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, RunError> + Send + 'static,
 ) -> Result<T, RunError> {
-    if is_short {
-        let started = Instant::now();
-        let result = work(&|| turn.has_passed());
-        turn.note(Duration::ZERO, started.elapsed());
-        return result;
+    if extent.is_short() || (extent.is_brief() && threads.has_idle()) {
+        return at_once(&turn, work);
     }
     let (deadline, watched) = (turn.deadline, turn.clone());
     let job = threads.spawn_in(turn, move |caller| work(&|| caller.is_gone() || watched.has_passed()));

@@ -34,6 +34,7 @@ struct Shared {
     // Counted beside the queue, so that reading metrics takes no lock.
     queued: Arc<AtomicUsize>,
     running: AtomicUsize,
+    threads: AtomicUsize,
     busy_nanoseconds: AtomicU64,
 }
 
@@ -67,6 +68,7 @@ impl KernelThreads {
     /// Starts `count` threads whose names begin with `name`.
     pub(crate) fn named(name: &str, count: NonZeroUsize) -> io::Result<Self> {
         let pool = Self { shared: Arc::default(), workers: Mutex::default() };
+        pool.shared.threads.store(count.get(), Relaxed);
         for index in 0..count.get() {
             let shared = pool.shared.clone();
             let thread = thread::Builder::new().name(format!("{name}-{index}")).stack_size(STACK_BYTES);
@@ -112,6 +114,12 @@ impl KernelThreads {
     /// How many threads there are; none after the shutdown.
     pub fn count(&self) -> usize {
         lock(&self.workers).len()
+    }
+
+    /// Whether a thread has nothing to do, so that nobody waits for one.
+    pub(crate) fn has_idle(&self) -> bool {
+        let Shared { queued, running, threads, .. } = &*self.shared;
+        queued.load(Relaxed) == 0 && running.load(Relaxed) < threads.load(Relaxed)
     }
 
     /// What the threads are doing at this moment.

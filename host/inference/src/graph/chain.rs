@@ -150,16 +150,11 @@ impl Chain {
     pub(super) fn run(&self, operand: Operands<'_>, stop: &Stop<'_>) -> Result<Tensor, RunError> {
         let start = operand(self.start);
         let source = &start.stored::<f32>()[start.layout().offset..];
-        let mut finished = Ok(());
-        let result = Tensor::filled::<f32>(&self.shape, |target| {
-            finished = target.chunks_mut(BLOCK).enumerate().try_for_each(|(index, block)| {
-                let at = index * BLOCK;
-                block.copy_from_slice(&source[at..][..block.len()]);
-                self.links.iter().for_each(|link| link.apply(block, at, operand));
-                stop.worked(block.len() * self.links.len())
-            });
-        });
-        finished.map(|()| result)
+        Tensor::by_blocks(&self.shape, BLOCK, |at, block| {
+            block.copy_from_slice(&source[at..][..block.len()]);
+            self.links.iter().for_each(|link| link.apply(block, at, operand));
+            stop.worked(block.len() * self.links.len())
+        })
     }
 }
 

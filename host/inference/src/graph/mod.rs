@@ -20,7 +20,7 @@ mod symbolic;
 use spillway_types::graph::{Definition, OperandDescriptor};
 use spillway_types::operator::Operator;
 
-use crate::kernel::{SHORT_NANOSECONDS, in_turn};
+use crate::kernel::{Extent, in_turn};
 use crate::{KernelThreads, RunError, Tensor, Turn, kernels};
 pub use cache::Graphs;
 use plan::Plan;
@@ -117,7 +117,7 @@ impl Graph {
         run::run(&self.plan, inputs, stop)
     }
 
-    /// Computes: at once if that is predicted to take under 20 µs, else on `threads`.
+    /// Computes: at once if that is predicted to take under 20 µs, or 250 while a thread is idle; else on `threads`.
     ///
     /// # Errors
     /// [`RunError`].
@@ -130,8 +130,8 @@ impl Graph {
         threads: &KernelThreads,
         turn: impl Into<Turn>,
     ) -> Result<Vec<Tensor>, RunError> {
-        let is_short = self.plan.nanoseconds < SHORT_NANOSECONDS;
-        in_turn(threads, turn.into(), is_short, move |stop| self.compute(inputs, stop)).await
+        let extent = Extent { nanoseconds: self.plan.nanoseconds, bytes: 0 };
+        in_turn(threads, turn.into(), extent, move |stop| self.compute(inputs, stop)).await
     }
 }
 

@@ -60,7 +60,7 @@ fn concatenate<T: Element>(
     let inner: usize = shape[axis + 1..].iter().product();
     let row = shape[axis] * inner;
     let mut finished = Ok(());
-    let result = Tensor::filled::<T>(shape, |target| {
+    let result = Tensor::filled_until::<T>(stop, shape, |target| {
         let mut offset = 0;
         for input in inputs {
             let length = input.shape()[axis] * inner;
@@ -78,7 +78,7 @@ fn concatenate<T: Element>(
             offset += length;
         }
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 pub(super) fn pad(options: &PadOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
@@ -118,10 +118,10 @@ pub(super) fn pad(options: &PadOptions, inputs: &[Tensor]) -> Result<Plan, RunEr
         with_dtype!(input.dtype(), T => {
             let padding = Padding { before: &before, mode, value: T::from_f64(value), stop };
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 finished = padding.fill(&input.rows::<T>(), input.shape(), target, &shape, 0);
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     });
     Ok(plan.with_scratch(copied))

@@ -5,7 +5,7 @@ use tract_onnx::prelude::f16;
 
 use super::check::NUMBERS;
 use super::{Check, Plan, Stop};
-use crate::blocks::{BLOCK, Blocks};
+use crate::blocks::{Blocks, NEAR};
 use crate::element::{Element, with_dtype};
 use crate::layout::zip;
 use crate::vectors::{EachPair, widest};
@@ -92,7 +92,7 @@ pub(super) fn combine<T: Element, U: Element>(
     f: impl Fn(T, T) -> U + Copy,
 ) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
-    let result = Tensor::filled::<U>(a.shape(), |mut target| {
+    let result = Tensor::filled_until::<U>(stop, a.shape(), |mut target| {
         finished = Blocks::of(a.shape()).try_for_each(|block| {
             stop.check()?;
             let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
@@ -101,7 +101,7 @@ pub(super) fn combine<T: Element, U: Element>(
             Ok(())
         });
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 /// As [`combine`], with the widest vectors where the elements of both lie row by row: for `float32`, what nets compute with,
@@ -115,17 +115,12 @@ fn combine_floats(
     if !(a.layout().is_row_major() && b.layout().is_row_major()) {
         return combine(a, b, stop, f);
     }
-    let mut finished = Ok(());
-    let result = Tensor::filled::<f32>(a.shape(), |target| {
-        let (a, b) = (a.rows::<f32>(), b.rows::<f32>());
-        let blocks = target.chunks_mut(BLOCK).zip(a.chunks(BLOCK).zip(b.chunks(BLOCK)));
-        finished = { blocks }.try_for_each(|(to, (a, b))| {
-            stop.check()?;
-            widest(EachPair { a, b, to, f });
-            Ok(())
-        });
-    });
-    finished.map(|()| result)
+    let (a_rows, b_rows) = (a.rows::<f32>(), b.rows::<f32>());
+    Tensor::by_blocks(a.shape(), NEAR, |start, to| {
+        let (a, b) = (&a_rows[start..][..to.len()], &b_rows[start..][..to.len()]);
+        widest(EachPair { a, b, to: &mut *to, f });
+        stop.worked(to.len())
+    })
 }
 
 fn compare<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {

@@ -134,7 +134,7 @@ impl Transposed {
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
         let mut finished = Ok(());
-        let result = Tensor::filled::<T>(shape, |target| {
+        let result = Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
                 return;
             }
@@ -145,7 +145,7 @@ impl Transposed {
                 finished = self.add(&image.rows::<T>(), filter, target, stop);
             }
         });
-        finished.map(|()| result)
+        finished.and(result)
     }
 
     fn add<T: Number>(&self, image: &[T], filter: &Tensor, target: &mut [T], stop: &Stop<'_>) -> Result<(), RunError> {

@@ -5,7 +5,7 @@ use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
 use super::{Check, Plan, Stop};
-use crate::blocks::{BLOCK, Blocks};
+use crate::blocks::{Blocks, NEAR};
 use crate::element::{Cast, Element, with_dtype};
 use crate::layout::map;
 use crate::vectors::{Each, widest};
@@ -23,7 +23,7 @@ pub(super) fn map_elements<T: Element, U: Element>(
     f: impl Fn(T) -> U + Copy,
 ) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
-    let result = Tensor::filled::<U>(input.shape(), |mut target| {
+    let result = Tensor::filled_until::<U>(stop, input.shape(), |mut target| {
         finished = Blocks::of(input.shape()).try_for_each(|block| {
             stop.check()?;
             let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
@@ -31,7 +31,7 @@ pub(super) fn map_elements<T: Element, U: Element>(
             Ok(())
         });
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 /// As [`map_elements`], with the widest vectors where the elements lie row by row: for `float32`, what nets compute with, since
@@ -40,16 +40,11 @@ pub(super) fn map_floats(input: &Tensor, stop: &Stop<'_>, f: impl Fn(f32) -> f32
     if !input.layout().is_row_major() {
         return map_elements(input, stop, f);
     }
-    let mut finished = Ok(());
-    let result = Tensor::filled::<f32>(input.shape(), |target| {
-        let source = input.rows::<f32>();
-        finished = target.chunks_mut(BLOCK).zip(source.chunks(BLOCK)).try_for_each(|(to, from)| {
-            stop.check()?;
-            widest(Each { from, to, f });
-            Ok(())
-        });
-    });
-    finished.map(|()| result)
+    let source = input.rows::<f32>();
+    Tensor::by_blocks(input.shape(), NEAR, |start, to| {
+        widest(Each { from: &source[start..][..to.len()], to: &mut *to, f });
+        stop.worked(to.len())
+    })
 }
 
 pub(super) fn cast(dtype: DType, inputs: &[Tensor]) -> Result<Plan, RunError> {

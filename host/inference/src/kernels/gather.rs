@@ -52,10 +52,10 @@ fn slices(
         let data = if is_apart { data.to_row_major() } else { data };
         with_dtype!(data.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 finished = copy_slices::<T>(&data, indexed, &Indices::of(&indices), target, stop);
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     });
     let plan = plan.after_gathering(&list);
@@ -115,12 +115,12 @@ pub(super) fn gather_elements(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunE
     let plan = Plan::compute(check.0, data.dtype(), shape.clone(), INDEX_NANOSECONDS, move |stop| {
         with_dtype!(data.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 let stored = data.stored::<T>();
                 let list = Indices::of(&indices);
                 finished = list.each_element(&shape, axis, data.layout(), stop, |at, from| target[at] = stored[from]);
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     });
     Ok(plan.after_gathering(&list))

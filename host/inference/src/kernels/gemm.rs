@@ -84,7 +84,7 @@ fn sum<T: Number>(
     stop: &Stop<'_>,
 ) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
-    let result = Tensor::filled::<T>(shape, |target| {
+    let result = Tensor::filled_until::<T>(stop, shape, |target| {
         if target.is_empty() {
             return;
         }
@@ -98,7 +98,7 @@ fn sum<T: Number>(
         let target = Target { stored: target, stride: shape[1], accumulate: c.is_some() };
         finished = multiply(<T as Number>::of(alpha), matrix(a), matrix(b), target, stop);
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 /// Writes `beta * c`.

@@ -112,12 +112,12 @@ pub(super) fn last_two(tensor: &Tensor) -> ((usize, usize), (usize, usize)) {
 
 fn products<T: Number>(a: &Tensor, b: &Tensor, shape: &[usize], stop: &Stop<'_>) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
-    let result = Tensor::filled::<T>(shape, |target| {
+    let result = Tensor::filled_until::<T>(stop, shape, |target| {
         if !target.is_empty() && a.shape().last() != Some(&0) {
             finished = fill(&mut Matrices::<T>::of(a), &mut Matrices::of(b), target, stop);
         }
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 fn fill<T: Number>(

@@ -13,6 +13,7 @@ use tract_onnx::prelude::f16;
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
 use super::{Check, GATHER_NANOSECONDS, Plan, Stop};
+use crate::blocks::NEAR;
 use crate::element::{Element, with_dtype};
 use crate::layout::map;
 use crate::vectors::{Each, widest};
@@ -73,13 +74,13 @@ pub(super) fn batch(options: BatchNormalizationOptions, inputs: &[Tensor]) -> Re
     let plan = Plan::compute(check.0, input.dtype(), input.shape().to_vec(), LINE_NANOSECONDS, move |stop| {
         with_dtype!(floats input.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(input.shape(), |target| {
+            let result = Tensor::filled_until::<T>(stop, input.shape(), |target| {
                 if !target.is_empty() {
                     let lines = Channels::of::<T>(&parameters, channels, options.epsilon);
                     finished = by_channel(&input.rows::<T>(), &lines, inner, target, stop);
                 }
             });
-            finished.map(|()| result)
+            finished.and(result)
         }, else check.refuse("no such dtype"))
     });
     Ok(plan.with_scratch(scratch).after_gathering(&view))
@@ -249,11 +250,17 @@ fn over_axes(check: Check, input: &Tensor, axes: &[usize], epsilon: f64, affine:
     let scratch = reals.saturating_mul(real_bytes(input.dtype()));
     let plan = Plan::compute(check.0, input.dtype(), shape, nanoseconds, move |stop| {
         with_dtype!(floats ordered.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled::<T>(ordered.shape(), |target| {
-                finished = rows(&ordered.rows::<T>(), count, epsilon, &affine, target, stop);
-            });
-            finished?;
+            let (source, parameters) = (ordered.rows_until::<T>(stop)?, affine.numbers::<T>());
+            // Whole rows, as many as fit the nearest cache, if several do.
+            let (row, mut wide) = (count.max(1), Vec::new());
+            let block = (NEAR / row).max(1) * row;
+            let result = Tensor::by_blocks(ordered.shape(), block, |start, to: &mut [T]| {
+                let rows = source[start..][..to.len()].chunks_exact(row).zip(to.chunks_exact_mut(row)).enumerate();
+                { rows }.try_for_each(|(index, (from, to))| {
+                    let row = T::widen(from, &mut wide);
+                    affine.apply(start / count + index, row, epsilon, &parameters, to, stop)
+                })
+            })?;
             let mut back = vec![0; order.len()];
             order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
             Ok(result.view(result.layout().transpose(&back)).to_row_major())
@@ -264,41 +271,39 @@ fn over_axes(check: Check, input: &Tensor, axes: &[usize], epsilon: f64, affine:
     if moves { plan.with_scratch(input.byte_length()) } else { plan.after_gathering(input) }
 }
 
-fn rows<T: Float>(
-    source: &[T],
-    count: usize,
-    epsilon: f64,
-    affine: &Affine,
-    target: &mut [T],
-    stop: &Stop<'_>,
-) -> Result<(), RunError> {
-    if target.is_empty() {
-        return Ok(());
+impl Affine {
+    /// Scale and bias as numbers.
+    fn numbers<T: Float>(&self) -> [Vec<T::Real>; 2] {
+        [numbers::<T>(self.scale.as_ref(), self.count, 1.0), numbers::<T>(self.bias.as_ref(), self.count, 0.0)]
     }
-    let scale = numbers::<T>(affine.scale.as_ref(), affine.count, 1.0);
-    let bias = numbers::<T>(affine.bias.as_ref(), affine.count, 0.0);
-    let mut wide = Vec::new();
-    for (index, (from, to)) in source.chunks_exact(count).zip(target.chunks_exact_mut(count)).enumerate() {
-        let row = T::widen(from, &mut wide);
+
+    /// One row, which is the `index`th.
+    fn apply<T: Float>(
+        &self,
+        index: usize,
+        row: &[T::Real],
+        epsilon: f64,
+        [scale, bias]: &[Vec<T::Real>; 2],
+        to: &mut [T],
+        stop: &Stop<'_>,
+    ) -> Result<(), RunError> {
         let line = standard(row, epsilon, stop)?;
         let is_from_0 = line.mean == T::Real::default();
-        if affine.is_per_row {
-            let (scale, bias) = (scale[index % affine.count], bias[index % affine.count]);
+        if self.is_per_row {
+            let (scale, bias) = (scale[index % self.count], bias[index % self.count]);
             let line = Line { factor: line.factor * scale, shift: line.shift * scale + bias, ..line };
-            if is_from_0 {
-                write(row, to, stop, |x| line.at_from_0(x))?;
+            return if is_from_0 {
+                write(row, to, stop, |x| line.at_from_0(x))
             } else {
-                write(row, to, stop, |x| line.at(x))?;
-            }
-            continue;
+                write(row, to, stop, |x| line.at(x))
+            };
         }
         if is_from_0 {
-            write_scaled(row, (&scale, &bias), to, stop, |x| line.at_from_0(x))?;
+            write_scaled(row, (scale, bias), to, stop, |x| line.at_from_0(x))
         } else {
-            write_scaled(row, (&scale, &bias), to, stop, |x| line.at(x))?;
+            write_scaled(row, (scale, bias), to, stop, |x| line.at(x))
         }
     }
-    Ok(())
 }
 
 /// As [`write`], with a scale and a bias for each place.
@@ -350,56 +355,48 @@ fn standard<R: Real + Element>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Resu
         let factor = 1.0 / (variance + epsilon).sqrt();
         Line { mean, factor: Real::from_f64(factor), shift: Real::from_f64(-off * factor) }
     };
-    let [mean, squares] = sums(row, |x| [x, x * x], stop)?.map(|sum| sum / count);
+    let [mean, squares] = moments(row, R::default(), stop)?.map(|sum| sum / count);
     if mean * mean < 0.5 * squares {
         return Ok(line(R::default(), [mean, squares]));
     }
     let mean = <R as Real>::from_f64(mean);
-    let deviations = |x| {
-        let deviation = x - mean;
-        [deviation, deviation * deviation]
-    };
-    Ok(line(mean, sums(row, deviations, stop)?.map(|sum| sum / count)))
+    Ok(line(mean, moments(row, mean, stop)?.map(|sum| sum / count)))
 }
 
 /// As many sums are made beside each other, so that the compiler adds vectors, and more than one at a time.
 const LANES: usize = 16;
 
-struct Sums<'a, R, F> {
+/// Sums of deviations from `mean`, and of their squares.
+struct Moments<'a, R> {
     chunk: &'a [R],
-    f: F,
+    mean: R,
 }
 
-impl<R: Real, F: Fn(R) -> [R; N], const N: usize> NullaryFnOnce for Sums<'_, R, F> {
-    type Output = [[R; LANES]; N];
+impl<R: Real> NullaryFnOnce for Moments<'_, R> {
+    type Output = [[R; LANES]; 2];
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Self { chunk, f } = self;
-        let mut lanes = [[R::default(); LANES]; N];
+        let Self { chunk, mean } = self;
+        let (mut sums, mut squares) = ([R::default(); LANES], [R::default(); LANES]);
         let (blocks, rest) = chunk.as_chunks::<LANES>();
+        let add = |((sum, square), &x): ((&mut R, &mut R), &R)| {
+            let deviation = x - mean;
+            *sum = *sum + deviation;
+            *square = *square + deviation * deviation;
+        };
         for block in blocks {
-            for (lane, &x) in block.iter().enumerate() {
-                f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
-            }
+            sums.iter_mut().zip(&mut squares).zip(block).for_each(add);
         }
-        for (lane, &x) in rest.iter().enumerate() {
-            f(x).into_iter().zip(&mut lanes).for_each(|(value, lanes)| lanes[lane] = lanes[lane] + value);
-        }
-        lanes
+        sums.iter_mut().zip(&mut squares).zip(rest).for_each(add);
+        [sums, squares]
     }
 }
 
-/// The sums of what `f` gives for each number.
-#[inline(always)]
-fn sums<R: Real + Element, const N: usize>(
-    row: &[R],
-    f: impl Fn(R) -> [R; N] + Copy,
-    stop: &Stop<'_>,
-) -> Result<[f64; N], RunError> {
-    let mut sums = [0.0; N];
+fn moments<R: Real + Element>(row: &[R], mean: R, stop: &Stop<'_>) -> Result<[f64; 2], RunError> {
+    let mut sums = [0.0; 2];
     for chunk in row.chunks(CHUNK) {
-        let lanes = widest(Sums { chunk, f });
+        let lanes = widest(Moments { chunk, mean });
         for (sum, lanes) in sums.iter_mut().zip(lanes) {
             *sum += lanes.into_iter().map(Element::to_f64).sum::<f64>();
         }

@@ -48,10 +48,10 @@ pub(super) fn cumulative_sum(options: CumulativeSumOptions, inputs: &[Tensor]) -
         macro_rules! sum {
             ($T:ty) => {{
                 let mut finished = Ok(());
-                let result = Tensor::filled::<$T>(input.shape(), |target| {
+                let result = Tensor::filled_until::<$T>(stop, input.shape(), |target| {
                     finished = sums::<$T>(&input.rows(), input.shape(), axis, options, target, stop);
                 });
-                finished.map(|()| result)
+                finished.and(result)
             }};
         }
         match input.dtype() {
@@ -157,11 +157,11 @@ pub(super) fn reverse(axes: Option<&[u32]>, inputs: &[Tensor]) -> Result<Plan, R
     Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), nanoseconds, move |stop| {
         with_dtype!(input.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(input.shape(), |target| {
+            let result = Tensor::filled_until::<T>(stop, input.shape(), |target| {
                 finished = copy_blocks(&input, input.layout(), target, stop)
                     .and_then(|()| turns.iter().try_for_each(|&turn| turn_around::<T>(turn, target, stop)));
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     }))
 }
@@ -228,10 +228,10 @@ pub(super) fn tile(repetitions: &[u32], inputs: &[Tensor]) -> Result<Plan, RunEr
     Ok(Plan::compute(check.0, input.dtype(), shape.clone(), COPY_NANOSECONDS + ROW_NANOSECONDS / row, move |stop| {
         with_dtype!(input.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 finished = copy_blocks::<T>(&input, &repeated, target, stop);
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     }))
 }

@@ -167,7 +167,7 @@ impl Pools {
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
         let mut finished = Ok(());
-        let result = Tensor::filled::<T>(shape, |target| {
+        let result = Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
                 return;
             }
@@ -188,7 +188,7 @@ impl Pools {
                 }
             });
         });
-        finished.map(|()| result)
+        finished.and(result)
     }
 
     /// If planes are pooled tap by tap, what that takes.

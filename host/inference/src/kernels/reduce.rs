@@ -57,10 +57,10 @@ pub(super) fn reduce(options: &ReduceOptions, inputs: &[Tensor]) -> Result<Plan,
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers ordered.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 finished = reduce_rows(&ordered.rows::<T>(), count, reduction, target, stop);
             });
-            finished.map(|()| result)
+            finished.and(result)
         }, else check.refuse("no such dtype"))
     });
     Ok(plan.with_scratch(copied))

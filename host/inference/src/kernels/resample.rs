@@ -60,7 +60,7 @@ fn resample<T: Sample>(
     stop: &Stop<'_>,
 ) -> Result<Tensor, RunError> {
     let mut finished = Ok(());
-    let result = Tensor::filled::<T>(shape, |target| {
+    let result = Tensor::filled_until::<T>(stop, shape, |target| {
         if !target.is_empty() {
             let source = input.rows::<T>();
             finished = match mode {
@@ -70,7 +70,7 @@ fn resample<T: Sample>(
             };
         }
     });
-    finished.map(|()| result)
+    finished.and(result)
 }
 
 /// A row-major tensor seen as five axes, of which two change their lengths: `(from, to)`.

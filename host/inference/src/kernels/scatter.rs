@@ -54,11 +54,11 @@ fn scatter(check: Check, [data, indices, updates]: [Tensor; 3], place: Place) ->
     let plan = Plan::compute(check.0, data.dtype(), data.shape().to_vec(), COPY_NANOSECONDS, move |stop| {
         with_dtype!(data.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(data.shape(), |target| {
+            let result = Tensor::filled_until::<T>(stop, data.shape(), |target| {
                 finished = copy_blocks(&data, data.layout(), target, stop)
                     .and_then(|()| put::<T>(place, &indices, &updates, data.shape(), target, stop));
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     });
     let elements = |tensor: &Tensor| tensor.layout().len() as f64;

@@ -32,13 +32,13 @@ pub(super) fn select(inputs: &[Tensor]) -> Result<Plan, RunError> {
     let plan = Plan::compute(check.0, a.dtype(), shape.clone(), WHERE_NANOSECONDS, move |stop| {
         with_dtype!(a.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 finished = match condition.dtype() {
                     DType::Boolean => choose::<bool, T>(&condition, &a, &b, target, stop),
                     _ => choose::<u8, T>(&condition, &a, &b, target, stop),
                 };
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     });
     Ok(plan.with_scratch(scratch))
@@ -85,11 +85,11 @@ pub(super) fn triangular(options: TriangularOptions, inputs: &[Tensor]) -> Resul
     Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), COPY_NANOSECONDS, move |stop| {
         with_dtype!(input.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(input.shape(), |target| {
+            let result = Tensor::filled_until::<T>(stop, input.shape(), |target| {
                 finished = copy_blocks(&input, input.layout(), target, stop)
                     .and_then(|()| clear_triangle::<T>(options, rows, columns, target, stop));
             });
-            finished.map(|()| result)
+            finished.and(result)
         })
     }))
 }

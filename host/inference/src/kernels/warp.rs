@@ -48,13 +48,13 @@ pub(super) fn warp(options: WarpOptions, inputs: &[Tensor]) -> Result<Plan, RunE
         let image = Size { height, width, channels };
         with_dtype!(numbers input.dtype(), T => {
             let mut finished = Ok(());
-            let result = Tensor::filled::<T>(&shape, |target| {
+            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
                 let source = input.rows::<T>();
                 let (value, border) = (<T as Element>::from_f64(options.value), options.border);
                 let image = Image { pixels: &source, size: image, border, value };
                 finished = warp_rows(&image, &matrix, options.mode, sizes.1, target, stop);
             });
-            finished.map(|()| result)
+            finished.and(result)
         }, else check.refuse("no such dtype"))
     });
     Ok(plan.after_gathering(&view))

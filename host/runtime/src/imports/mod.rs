@@ -48,7 +48,7 @@ mod bindings {
         wasmtime::component::bindgen!({
             path: "../../guest-sdk/wit",
             world: "spillway:tensor/imports",
-            imports: { default: trappable },
+            imports: { "spillway:tensor/kernels.compute-short": store | trappable, default: trappable },
             with: {
                 "spillway:tensor/tensors": super::tensor::spillway::tensor::tensors,
                 "spillway:tensor/models": super::tensor::spillway::tensor::models,

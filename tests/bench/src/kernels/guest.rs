@@ -8,7 +8,6 @@ use futures::future::try_join_all;
 use kernels::{Case, Question, values};
 use spillway_tests::{Node, bundle, bundle_file, deploy_similar, manifest_of, similar_index, with_manifest};
 use spillway_types::RoutePattern;
-use tokio::sync::Mutex;
 
 use crate::caller::Caller;
 use crate::spread::Spread;
@@ -21,7 +20,6 @@ const EMBEDDINGS: usize = 8;
 /// The node, with a kernel thread for each call at once.
 pub(super) struct Guest {
     node: Node,
-    callers: [Mutex<Caller>; 2],
     milliseconds: u64,
 }
 
@@ -31,16 +29,20 @@ impl Guest {
         for name in ["kernels", "embed"] {
             node.cli(&["deploy", &bundle_file(name).display().to_string(), "--json"]).await.json();
         }
-        let callers = [Caller::connect(node.listen()).await?.into(), Caller::connect(node.listen()).await?.into()];
-        Ok(Self { node, callers, milliseconds })
+        Ok(Self { node, milliseconds })
+    }
+
+    /// A new connection: the node closes those that nobody uses.
+    async fn caller(&self) -> anyhow::Result<Caller> {
+        Caller::connect(self.node.listen()).await
     }
 
     /// The median of what the guest measured, in nanoseconds, in so many calls at once.
     pub(super) async fn median(&self, case: &Case, threads: usize) -> anyhow::Result<f64> {
         let question = Question { case: case.clone(), milliseconds: self.milliseconds };
         let question = Bytes::from(serde_json::to_vec(&question)?);
-        let answers = self.callers[..threads].iter().map(async |caller| {
-            let (answer, _) = caller.lock().await.post("/kernels", question.clone()).await?;
+        let answers = (0..threads).map(async |_| {
+            let (answer, _) = self.caller().await?.post("/kernels", question.clone()).await?;
             anyhow::Ok(serde_json::from_slice::<Vec<f64>>(&answer)?)
         });
         let took = try_join_all(answers).await.with_context(|| format!("{case:?}"))?;
@@ -60,11 +62,11 @@ impl Guest {
 
     async fn embed_text(&self, text: &str, threads: usize) -> anyhow::Result<f64> {
         let body = Bytes::from(serde_json::json!({ "model": "all-MiniLM-L6-v2", "input": text }).to_string());
-        let answers = self.callers[..threads].iter().map(async |caller| {
-            let mut took = Vec::new();
+        let answers = (0..threads).map(async |_| {
+            let (mut took, mut caller) = (Vec::new(), self.caller().await?);
             // The first one may have to build the graph.
             for call in 0..=EMBEDDINGS {
-                let inferred = caller.lock().await.inferred("/v1/embeddings", body.clone()).await?;
+                let inferred = caller.inferred("/v1/embeddings", body.clone()).await?;
                 if call > 0 {
                     took.push(inferred.as_nanos() as f64);
                 }
@@ -118,7 +120,7 @@ impl Guest {
             let rows: Vec<(String, Vec<f32>)> = (0..rows).map(|row| (format!("text {row}"), vector(row))).collect();
             deploy_similar(&self.node, &similar_index(&rows)).await;
         }
-        let (mut took, mut caller) = (Vec::new(), self.callers[0].lock().await);
+        let (mut took, mut caller) = (Vec::new(), self.caller().await?);
         for search in 0..=EMBEDDINGS {
             let inferred = caller.inferred("/similar", Bytes::from_static(br#"{"text":"a sleeping cat"}"#)).await?;
             if search > 0 {

@@ -156,7 +156,7 @@ impl Convolution {
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
         let mut finished = Ok(());
-        let result = Tensor::filled::<T>(shape, |target| {
+        let result = Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
                 return;
             }
@@ -173,7 +173,7 @@ impl Convolution {
                 self.products(&image, filter, target, bias.is_some(), stop)
             };
         });
-        finished.map(|()| result)
+        finished.and(result)
     }
 
     fn products<T: Number>(
