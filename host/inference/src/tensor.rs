@@ -102,7 +102,6 @@ impl Tensor {
         let storage = Arc::get_mut(&mut cleared.storage).expect("nobody else has it yet");
         let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
         fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
-        drop(plain);
         Ok(cleared)
     }
 

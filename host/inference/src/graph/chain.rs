@@ -195,7 +195,7 @@ impl With<'_> {
             Access::Each => pairs(block, &other[start..]),
             Access::One => {
                 let y = other[0];
-                widest(InPlace { of: block, f: |x| f(x, y) });
+                widest(InPlace { of: block, f: move |x| f(x, y) });
             }
             Access::Row(length) => {
                 // The block may begin and end within a row.

@@ -159,7 +159,7 @@ fn by_channel<T: Float>(
         return Ok(());
     }
     let rows = source.chunks_exact(inner).zip(target.chunks_exact_mut(inner));
-    rows.zip(channels.lines().cycle()).try_for_each(|((from, to), line)| write(from, to, stop, |x| line.at(x)))
+    rows.zip(channels.lines().cycle()).try_for_each(|((from, to), line)| write(from, to, stop, move |x| line.at(x)))
 }
 
 /// Elements that are summed at once in their own precision, before the sum goes on in `f64`.
@@ -170,10 +170,10 @@ fn write<S: Sample, T: Sample<Real = S::Real>>(
     from: &[S],
     to: &mut [T],
     stop: &Stop<'_>,
-    f: impl Fn(S::Real) -> S::Real,
+    f: impl Fn(S::Real) -> S::Real + Copy,
 ) -> Result<(), RunError> {
     for (from, to) in from.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
-        widest(Each { from, to: &mut *to, f: |x: S| T::from_real(f(x.to_real())) });
+        widest(Each { from, to: &mut *to, f: move |x: S| T::from_real(f(x.to_real())) });
         stop.worked(to.len())?;
     }
     Ok(())
@@ -293,15 +293,15 @@ impl Affine {
             let (scale, bias) = (scale[index % self.count], bias[index % self.count]);
             let line = Line { factor: line.factor * scale, shift: line.shift * scale + bias, ..line };
             return if is_from_0 {
-                write(row, to, stop, |x| line.at_from_0(x))
+                write(row, to, stop, move |x| line.at_from_0(x))
             } else {
-                write(row, to, stop, |x| line.at(x))
+                write(row, to, stop, move |x| line.at(x))
             };
         }
         if is_from_0 {
-            write_scaled(row, (scale, bias), to, stop, |x| line.at_from_0(x))
+            write_scaled(row, (scale, bias), to, stop, move |x| line.at_from_0(x))
         } else {
-            write_scaled(row, (scale, bias), to, stop, |x| line.at(x))
+            write_scaled(row, (scale, bias), to, stop, move |x| line.at(x))
         }
     }
 }
@@ -312,11 +312,11 @@ fn write_scaled<T: Sample>(
     (scale, bias): (&[T::Real], &[T::Real]),
     to: &mut [T],
     stop: &Stop<'_>,
-    f: impl Fn(T::Real) -> T::Real,
+    f: impl Fn(T::Real) -> T::Real + Copy,
 ) -> Result<(), RunError> {
     let parameters = scale.chunks(CHUNK).zip(bias.chunks(CHUNK));
     for ((from, to), (scale, bias)) in row.chunks(CHUNK).zip(to.chunks_mut(CHUNK)).zip(parameters) {
-        widest(Scaled { from, scale, bias, to: &mut *to, f: |x, scale, bias| T::from_real(f(x) * scale + bias) });
+        widest(Scaled { from, scale, bias, to: &mut *to, f: move |x, scale, bias| T::from_real(f(x) * scale + bias) });
         stop.worked(to.len())?;
     }
     Ok(())
