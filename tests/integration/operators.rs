@@ -70,12 +70,19 @@ async fn a_guest_that_takes_100_000_handles_or_huge_views_is_refused_and_the_nod
 }
 
 #[tokio::test]
-async fn a_function_without_tensor_memory_is_refused_each_tensor_and_serves_on() {
+async fn a_budget_of_zero_is_refused_and_one_of_a_byte_is_held() {
     let node = Node::start().await;
     let manifest = std::fs::read_to_string(workspace().join("tests/guests/misbehave/spillway.toml"));
-    let manifest = manifest.expect("it is kept").replace("tensors = \"1MiB\"", "tensors = \"0\"");
-    let answer = node.post(with_manifest(&bundle("misbehave"), &manifest), "").await;
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let manifest = manifest.expect("it is kept");
+    let deploy = async |budget: &str| {
+        let manifest = manifest.replace("tensors = \"1MiB\"", &format!("tensors = \"{budget}\""));
+        node.post(with_manifest(&bundle("misbehave"), &manifest), "").await
+    };
+    let refused = deploy("0").await;
+    refused.problem(ProblemType::InvalidManifest, &[]);
+    assert!(refused.text().contains("`tensors` is 0; write a size such as `64MiB`"), "{refused:?}");
+    let deployed = deploy("1B").await;
+    assert_eq!(deployed.status, 201, "{deployed:?}");
     for _ in 0..3 {
         for path in ["tensor", "products?count=3&times=1"] {
             node.call(&format!("/misbehave/{path}")).await.problem(ProblemType::OutOfMemory, &["tensor memory"]);

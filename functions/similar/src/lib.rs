@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ curl -d '{"text":"a sleeping cat","count":2}' localhost:3000/similar
-//! [{"text":"A cat sleeps on the warm window sill.","score":0.78},{"text":"The cat is asleep by…","score":0.75}]
+//! [{"text":"The cat is asleep by the window, where it is warm.","score":0.7},{"text":"A cat sleeps on…","score":0.7}]
 //! $ curl --data-binary @texts.txt localhost:3000/similar/index -o index.safetensors
 //! ```
 //!
