@@ -1,6 +1,6 @@
 //! From token ids to vectors: BERT's encoder with the weights of all-MiniLM-L6-v2, the mean over the tokens, length 1.
 //!
-//! Texts of like length go through together. All rows of a batch are as long as its longest text, in whole [`STEP`]s, and as
+//! Texts of like length go through together. All rows of a batch are as long as its longest text, in whole steps of 16, and as
 //! many as a power of two, so that there are few shapes, and a graph for each is soon there.
 
 mod network;
