@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! $ curl -d '{"text":"a sleeping cat","count":2}' localhost:3000/similar
-//! [{"text":"The cat is asleep by the window, where it is warm.","score":0.7},{"text":"A cat sleeps on…","score":0.7}]
+//! [{"text":"The cat is asleep by the window, where it is warm.","score":0.718},{"text":"A cat sleeps on…","score":0.701}]
 //! $ curl --data-binary @texts.txt localhost:3000/similar/index -o index.safetensors
 //! ```
 //!
-//! A search is one product of the matrix of all vectors and the text's own: exact, and as fast as memory is read. Neither
+//! A search is one product of the matrix of all vectors and the text's own: exact, in one pass through memory. Neither
 //! vectors nor texts enter the guest, but for the scores and the texts that are found.
 
 mod index;
