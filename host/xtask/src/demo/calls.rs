@@ -157,14 +157,14 @@ fn calls(root: &Path) -> anyhow::Result<Vec<Call>> {
         body: serde_json::to_vec(&body)?,
         right: Right::Vectors(references.iter().take(TEXTS).map(|reference| vector(&reference["vector"])).collect()),
     });
-    let search = serde_json::json!({ "text": "A kitten dozes at the window.", "count": 3 });
+    let search = serde_json::json!({ "text": "A dog barks at the postman", "count": 3 });
     calls.push(Call {
         function: "similar",
         input: search["text"].to_string(),
         method: Method::POST,
         path: "/similar",
         body: serde_json::to_vec(&search)?,
-        right: Right::Nearest("The cat is asleep by the window, where it is warm."),
+        right: Right::Nearest("A dog barks at the postman."),
     });
     Ok(calls)
 }
