@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -136,6 +135,9 @@ impl GraphBuilder {
     /// # Errors
     /// The first operator that did not fit its inputs: the message names it, the rule, and the line that calls it.
     pub async fn build(self, outputs: &[&Operand]) -> Result<Graph, HostError> {
+        if let Some(index) = outputs.iter().position(|output| !Rc::ptr_eq(&output.draft, &self.0)) {
+            return Err(HostError::invalid(format!("output {index} belongs to another graph")));
+        }
         let (definition, constants) = self.0.borrow_mut().finish(outputs)?;
         let handles: Vec<_> = constants.iter().map(|tensor| &tensor.handle).collect();
         Ok(Graph { handle: host::Graph::build(definition, &handles).await? })
@@ -198,6 +200,25 @@ impl Operand {
         }
     }
 
+    /// The element type.
+    ///
+    /// # Panics
+    /// As [`shape`](Self::shape).
+    #[track_caller]
+    pub fn dtype(&self) -> DType {
+        // Which panics where there is none.
+        self.dtype_if_known().unwrap_or_else(|| unreachable!("{:?}", self.shape()))
+    }
+
+    pub(crate) fn dtype_if_known(&self) -> Option<DType> {
+        self.descriptor.as_ref().map(|descriptor| descriptor.data_type.into())
+    }
+
+    /// A constant of the same graph.
+    pub(crate) fn constant_beside(&self, tensor: Rc<Tensor>) -> Self {
+        GraphBuilder(self.draft.clone()).constant(tensor)
+    }
+
     /// The result of `operator` on `inputs`.
     #[track_caller]
     pub(crate) fn record(operator: Result<Operator, HostError>, inputs: &[&Self]) -> Self {
@@ -239,46 +260,6 @@ impl fmt::Debug for Operand {
             Some(descriptor) => write!(f, "Operand({} {:?})", DType::from(descriptor.data_type), descriptor.shape),
             None => f.write_str("Operand(of something that is wrong)"),
         }
-    }
-}
-
-macro_rules! operators {
-    ($($trait:ident $method:ident: |$x:ident, $number:ident| $with_number:expr;)*) => {$(
-        impl $trait for &Operand {
-            type Output = Operand;
-
-            #[track_caller]
-            fn $method(self, right: &Operand) -> Operand {
-                Operand::$method(self, right)
-            }
-        }
-
-        /// With one number for all elements, of floats.
-        impl $trait<f64> for &Operand {
-            type Output = Operand;
-
-            #[track_caller]
-            fn $method(self, $number: f64) -> Operand {
-                let $x = self;
-                $with_number
-            }
-        }
-    )*};
-}
-
-operators! {
-    Add add: |x, number| x.linear(1.0, number);
-    Sub sub: |x, number| x.linear(1.0, -number);
-    Mul mul: |x, number| x.linear(number, 0.0);
-    Div div: |x, number| x.linear(1.0 / number, 0.0);
-}
-
-impl Neg for &Operand {
-    type Output = Operand;
-
-    #[track_caller]
-    fn neg(self) -> Operand {
-        self.map(crate::UnaryOperator::Neg)
     }
 }
 

@@ -73,7 +73,7 @@ pub use log;
 pub use model::{Model, Outputs};
 pub use operators::{
     BinaryOperator, ColorMode, Conv2d, ConvTranspose2d, FilterOperandLayout, InputOperandLayout, InterpolationMode,
-    PaddingMode, Pool2d, Pooling, Reduction, RoundingType, TransposedFilterLayout, UnaryOperator,
+    PaddingMode, Pending, Pool2d, Pooling, Reduction, RoundingType, TransposedFilterLayout, UnaryOperator,
 };
 pub use request::{FromRequest, Json, Request, RequestExt};
 pub use response::{IntoResponse, Response};

@@ -1,7 +1,9 @@
 //! Native operators, by the names of W3C WebNN: one table, for tensors at once and for the operands of graphs.
 
+mod arithmetic;
 mod nets;
 
+pub use arithmetic::Pending;
 pub use nets::{
     Conv2d, ConvTranspose2d, FilterOperandLayout, InputOperandLayout, Pool2d, Pooling, RoundingType,
     TransposedFilterLayout,
@@ -67,6 +69,14 @@ macro_rules! operators {
             reduce [] {} (reduction: Reduction, over: &[usize]) => reduction_of(reduction, over, false);
             /// One value in place of all along `over`; these axes stay, with length 1.
             reduce_kept [] {} (reduction: Reduction, over: &[usize]) => reduction_of(reduction, over, true);
+            /// The sum of all along `over`, in their place; these axes go.
+            sum [] {} (over: &[usize]) => reduction_of(Reduction::Sum, over, false);
+            /// The mean of all along `over`, of floats, in their place; these axes go.
+            mean [] {} (over: &[usize]) => reduction_of(Reduction::Mean, over, false);
+            /// The greatest of all along `over`, in their place; these axes go.
+            amax [] {} (over: &[usize]) => reduction_of(Reduction::Max, over, false);
+            /// The least of all along `over`, in their place; these axes go.
+            amin [] {} (over: &[usize]) => reduction_of(Reduction::Min, over, false);
             /// The matrix product over the last two axes; the others are broadcast.
             matmul [right] {} () => Ok(Operator::Matmul);
             /// `alpha * self * b + beta * c` of matrices, each of the first two transposed before if so said; `c` is broadcast.
@@ -148,6 +158,8 @@ macro_rules! elementwise {
             gelu => Gelu;
             /// The natural logarithm.
             log => Log;
+            /// The opposite.
+            neg => Neg;
             /// `x * relu6(x + 3) / 6`.
             hard_swish => HardSwish;
             /// Whether it is false.
@@ -327,8 +339,7 @@ impl Tensor {
     }
 
     async fn compute(operator: Operator, inputs: &[&Self]) -> Result<Self, HostError> {
-        let handles: Vec<_> = inputs.iter().map(|tensor| &tensor.handle).collect();
-        Ok(Self::from_handle(host::Tensor::compute(operator, &handles).await?))
+        Ok(Self::from_handle(host::Tensor::compute(operator, inputs).await?))
     }
 }
 

@@ -143,6 +143,14 @@ impl Tensor {
         Self::from_bytes(T::DTYPE, &T::to_bytes(elements), shape)
     }
 
+    /// A tensor without axes that holds `element`.
+    ///
+    /// # Errors
+    /// It is over the sandbox's limit.
+    pub fn scalar<T: Element>(element: T) -> Result<Self, HostError> {
+        Self::from_slice(&[element], &[])
+    }
+
     /// As [`from_slice`](Self::from_slice), from little-endian bytes of any dtype.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ impl Tensor {
         match self.0 {}
     }
 
-    pub(crate) async fn compute(_: Operator, _: &[&Self]) -> Result<Self, HostError> {
+    pub(crate) async fn compute(_: Operator, _: &[&crate::Tensor]) -> Result<Self, HostError> {
         absent()
     }
 }

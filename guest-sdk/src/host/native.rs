@@ -83,8 +83,8 @@ impl Tensor {
         self.0.shape().to_vec()
     }
 
-    pub(crate) async fn compute(operator: Operator, inputs: &[&Self]) -> Result<Self, HostError> {
-        let inputs = inputs.iter().map(|tensor| tensor.0.clone()).collect();
+    pub(crate) async fn compute(operator: Operator, inputs: &[&crate::Tensor]) -> Result<Self, HostError> {
+        let inputs = inputs.iter().map(|tensor| tensor.handle.0.clone()).collect();
         let kernel = inference::Kernel::new(operator, inputs)?;
         Ok(Self(kernel.run(node()?.models.threads(), None).await?))
     }
@@ -156,7 +156,7 @@ impl Graph {
     pub(crate) async fn dispatch(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostError> {
         let inputs: Vec<_> = inputs.iter().map(|tensor| tensor.0.clone()).collect();
         self.0.check(&inputs)?;
-        let outputs = self.0.clone().run(inputs, node()?.models.threads(), None).await?;
+        let outputs = self.0.clone().run(inputs, node()?.models.threads(), None, ()).await?;
         Ok(outputs.into_iter().map(Tensor).collect())
     }
 }

@@ -34,13 +34,23 @@ impl Tensor {
         self.0.shape().into_iter().map(|axis| axis as usize).collect()
     }
 
-    pub(crate) async fn compute(operator: operators::Operator, inputs: &[&Self]) -> Result<Self, HostError> {
-        let inputs: Vec<_> = inputs.iter().map(|tensor| &tensor.0).collect();
-        if let Some(computed) = kernels::compute_short(&operator, &inputs)? {
+    pub(crate) async fn compute(operator: operators::Operator, inputs: &[&crate::Tensor]) -> Result<Self, HostError> {
+        // Most have one or two inputs, and are short: for those nothing is allocated here.
+        let all = || inputs.iter().map(|tensor| &tensor.handle.0).collect::<Vec<_>>();
+        let short = match inputs {
+            [x] => kernels::compute_short(&operator, &[&x.handle.0]),
+            [a, b] => kernels::compute_short(&operator, &[&a.handle.0, &b.handle.0]),
+            _ => kernels::compute_short(&operator, &all()),
+        };
+        if let Some(computed) = short? {
             return Ok(Self(computed));
         }
-        Ok(Self(kernels::compute(operator, inputs).await?))
+        Ok(Self(kernels::compute(operator, all()).await?))
     }
+}
+
+fn handles<'a>(tensors: &[&'a Tensor]) -> Vec<&'a tensors::Tensor> {
+    tensors.iter().map(|tensor| &tensor.0).collect()
 }
 
 pub(crate) struct Model(models::Model);
@@ -79,13 +89,11 @@ pub(crate) struct Graph(graphs::Graph);
 
 impl Graph {
     pub(crate) async fn build(definition: graphs::Definition, constants: &[&Tensor]) -> Result<Self, HostError> {
-        let constants = constants.iter().map(|tensor| &tensor.0).collect();
-        Ok(Self(graph_execution::build(definition, constants).await?))
+        Ok(Self(graph_execution::build(definition, handles(constants)).await?))
     }
 
     pub(crate) async fn dispatch(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, HostError> {
-        let inputs = inputs.iter().map(|tensor| &tensor.0).collect();
-        Ok(graph_execution::dispatch(&self.0, inputs).await?.into_iter().map(Tensor).collect())
+        Ok(graph_execution::dispatch(&self.0, handles(inputs)).await?.into_iter().map(Tensor).collect())
     }
 }
 

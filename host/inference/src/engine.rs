@@ -1,11 +1,12 @@
 //! What an engine is: it turns a file into a loaded model, and a loaded model turns tensors into tensors.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
 use spillway_types::{Specialization, format_bytes};
 
-use crate::{DType, Tensor};
+use crate::{DType, Ledger, Tensor};
 
 /// Runs models. An engine is chosen once per node; `dyn`, because a node may have it from a library that is found at
 /// start.
@@ -50,17 +51,17 @@ pub trait LoadedModel: Send + Sync + 'static {
         None
     }
 
-    /// As [`run`](Self::run), if that takes at most `limit_bytes` beside the inputs. An engine that cannot tell runs.
+    /// As [`run`](Self::run), within a limit of memory. An engine that cannot tell what it will take runs.
     ///
     /// # Errors
-    /// Also [`RunError::TooMuchMemory`].
+    /// Also [`RunError::TooMuchMemory`] and [`RunError::OutOfMemory`].
     fn run_within(
         &self,
         inputs: Vec<Tensor>,
         stop: &dyn Fn() -> bool,
-        limit_bytes: u64,
+        within: Within<'_>,
     ) -> Result<Vec<Tensor>, RunError> {
-        let _ = limit_bytes;
+        let _ = within;
         self.run(inputs, stop)
     }
 
@@ -71,6 +72,32 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// # Errors
     /// [`RunError::DeadlineExceeded`] when `stop` said so.
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError>;
+}
+
+/// The memory that a run may take beside its inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Within<'a> {
+    /// No more than this.
+    pub limit_bytes: u64,
+    /// Charged with what the engine estimates before it runs, until it has.
+    pub ledger: Option<&'a dyn Ledger>,
+}
+
+impl From<u64> for Within<'_> {
+    /// Only a limit.
+    fn from(limit_bytes: u64) -> Self {
+        Self { limit_bytes, ledger: None }
+    }
+}
+
+impl Within<'_> {
+    /// Charges what a run is estimated to take.
+    ///
+    /// # Errors
+    /// [`RunError::OutOfMemory`].
+    pub fn charge(&self, bytes: u64) -> Result<Option<Box<dyn Any + Send>>, RunError> {
+        self.ledger.map(|ledger| ledger.charge(bytes)).transpose().map_err(RunError::OutOfMemory)
+    }
 }
 
 /// The declared type of one input or output of a model.

@@ -24,6 +24,17 @@ pub struct Turn {
     pub deadline: Option<Instant>,
     /// Told of what the job took, before its result is there.
     pub meter: Option<Arc<dyn Meter>>,
+    /// Has the memory that an engine takes.
+    pub ledger: Option<Arc<dyn Ledger>>,
+}
+
+/// Who keeps account of memory.
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Charges so many bytes, before they are taken, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// Why there is no room, and what to do about it.
+    fn charge(&self, bytes: u64) -> Result<Box<dyn std::any::Any + Send>, String>;
 }
 
 /// Who keeps account of native work.
@@ -102,7 +113,7 @@ impl<T> Default for Fair<T> {
 
 impl<T> Fair<T> {
     pub(crate) fn push(&mut self, turn: Turn, job: T) {
-        let Turn { owner, weight, priority, deadline, meter: _ } = turn;
+        let Turn { owner, weight, priority, deadline, .. } = turn;
         self.count += 1;
         let now = self.now;
         let owner = self.owners.entry(owner).or_insert_with(|| Owner {

@@ -6,7 +6,7 @@ use spillway_types::operator::Operator;
 
 use crate::job::contain;
 use crate::kernels::{Plan, Stop, Work, plan};
-use crate::{JobError, KernelThreads, RunError, Tensor, Turn, byte_length};
+use crate::{JobError, KernelThreads, Meter, RunError, Tensor, Turn, byte_length};
 
 /// Work predicted to take less runs where it is asked for. Handing it to a thread and back cost 3 µs on idle cores and 44
 /// on shared ones (medians of `cargo run --release -p spillway-inference --example kernel_costs`), and then there is the
@@ -53,7 +53,7 @@ impl Kernel {
     /// # Errors
     /// [`RunError::InvalidArgument`], naming the operator, the argument and the rule.
     pub fn new(operator: Operator, inputs: Vec<Tensor>) -> Result<Self, RunError> {
-        let plan = plan(operator, &inputs)?;
+        let plan = plan(operator, inputs)?;
         // The product of its axes is checked for views too, though they hold no memory: everything else relies on it.
         let bytes = byte_length(plan.dtype, &plan.shape)
             .map_err(|cause| RunError::InvalidArgument(format!("{}: the result is too large: {cause}", plan.name)))?;
@@ -89,13 +89,21 @@ impl Kernel {
         Extent { nanoseconds: self.predicted_nanoseconds(), bytes }
     }
 
-    /// As [`compute`](Self::compute), in somebody's turn, which it takes at once because it [is short](Self::is_short).
+    /// As [`compute`](Self::compute), telling `meter` how long it took: nobody waits for what [is short](Self::is_short).
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn compute_short(self, turn: &Turn) -> Result<Tensor, RunError> {
+    pub fn compute_short(self, meter: Option<&dyn Meter>) -> Result<Tensor, RunError> {
+        if meter.is_some_and(Meter::is_over) {
+            return Err(RunError::DeadlineExceeded);
+        }
+        let started = Instant::now();
         // It is done sooner than a deadline is noticed elsewhere.
-        at_once(turn, |_| self.compute())
+        let result = self.compute();
+        if let Some(meter) = meter {
+            meter.note(Duration::ZERO, started.elapsed());
+        }
+        result
     }
 
     /// Computes on the calling thread.
@@ -116,9 +124,27 @@ impl Kernel {
     /// As [`Model::run`](crate::Model::run): dropping the future takes waiting work out of the queue, and ends work that
     /// computes after some rows.
     pub async fn run(self, threads: &KernelThreads, turn: impl Into<Turn>) -> Result<Tensor, RunError> {
-        let turn = turn.into();
+        self.run_holding(threads, turn, ()).await
+    }
+
+    /// As [`run`](Self::run); drops `held`, such as charges for its memory, when the work has ended, which may be after its
+    /// caller has gone.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run_holding(
+        self,
+        threads: &KernelThreads,
+        turn: impl Into<Turn>,
+        held: impl Send + 'static,
+    ) -> Result<Tensor, RunError> {
         let extent = self.extent();
-        in_turn(threads, turn, extent, move |stop| self.compute_until(stop)).await
+        let work = move |stop: &dyn Fn() -> bool| {
+            let result = self.compute_until(stop);
+            drop(held);
+            result
+        };
+        in_turn(threads, turn.into(), extent, work).await
     }
 
     fn compute_until(self, should_stop: &dyn Fn() -> bool) -> Result<Tensor, RunError> {
@@ -172,11 +198,43 @@ mod tests {
     use std::cell::Cell;
 
     use spillway_types::operator::{
-        BinaryOperator, ClampOptions, CumulativeSumOptions, LayerNormalizationOptions, LinearOptions, UnaryOperator,
+        ArgOptions, BinaryOperator, ClampOptions, CumulativeSumOptions, InterpolationMode, LayerNormalizationOptions,
+        LinearOptions, PaddingMode, ReduceOptions, Reduction, UnaryOperator, WarpOptions,
     };
 
     use super::*;
     use crate::DType;
+
+    /// Of one row or column, which a thread must not be lost to either.
+    #[test]
+    fn work_on_one_long_row_ends_within_it() {
+        let row = Tensor::from_bytes(DType::Float32, &[1, 1_000_000], &vec![0; 4_000_000]).unwrap();
+        let column = Tensor::from_bytes(DType::Float32, &[1_000_000, 1], &vec![0; 4_000_000]).unwrap();
+        let reduce = |reduction| Operator::Reduce(ReduceOptions { reduction, axes: None, keep_dimensions: false });
+        let arg = |axis| Operator::ArgMax(ArgOptions { axis, keep_dimensions: false, output_data_type: DType::Int32 });
+        let warp = WarpOptions {
+            matrix: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            sizes: (1, 1_000_000),
+            mode: InterpolationMode::Cubic,
+            border: PaddingMode::Edge,
+            value: 0.0,
+        };
+        for (operator, inputs) in [
+            (reduce(Reduction::Sum), vec![row.clone()]),
+            (reduce(Reduction::Product), vec![row.clone()]),
+            (reduce(Reduction::Max), vec![row.clone()]),
+            (reduce(Reduction::LogSumExp), vec![column.clone()]),
+            (arg(1), vec![row.clone()]),
+            (arg(0), vec![column.clone()]),
+            (Operator::Warp(warp), vec![row.clone()]),
+            (Operator::Concat(1), vec![row.clone(), row.clone()]),
+        ] {
+            let asked = Cell::new(0);
+            let third_time = || asked.replace(asked.get() + 1) == 2;
+            let kernel = Kernel::new(operator.clone(), inputs).unwrap();
+            assert_eq!(kernel.compute_until(&third_time).unwrap_err(), RunError::DeadlineExceeded, "{operator:?}");
+        }
+    }
 
     #[test]
     fn long_elementwise_work_ends_between_two_blocks() {

@@ -1,13 +1,16 @@
 //! Where a tensor's elements lie in its storage: shape, strides, and where the first one is.
 
+use tract_onnx::prelude::TVec;
+
 /// A view on the elements of a storage. All numbers count elements; strides are never negative, and 0 repeats.
 ///
 /// Whoever makes one sees to it that every element lies inside the storage, so that walking it needs no checks but those
 /// of slices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
+    // Those of most tensors are kept in place.
+    pub(crate) shape: TVec<usize>,
+    pub(crate) strides: TVec<usize>,
     pub(crate) offset: usize,
 }
 
@@ -24,9 +27,14 @@ impl Layout {
 
     /// Whether its elements lie one after the other, row by row. Strides of axes of length 1 mean nothing.
     pub(crate) fn is_row_major(&self) -> bool {
-        let expected = row_major_strides(&self.shape);
+        let mut expected = 1;
+        let mut axes = self.shape.iter().zip(&self.strides).rev();
         self.len() == 0
-            || self.shape.iter().zip(&self.strides).zip(expected).all(|((&length, &is), be)| length == 1 || is == be)
+            || axes.all(|(&length, &stride)| {
+                let fits = length == 1 || stride == expected;
+                expected *= length;
+                fits
+            })
     }
 
     /// The axes in the order that `permutation` says.
@@ -37,7 +45,7 @@ impl Layout {
 
     /// Axes of length 1 repeated to `shape`, which may have more axes in front.
     pub(crate) fn expand(&self, shape: &[usize]) -> Self {
-        let mut strides = vec![0; shape.len()];
+        let mut strides: TVec<usize> = shape.iter().map(|_| 0).collect();
         let added = shape.len() - self.shape.len();
         for (axis, (&length, &stride)) in self.shape.iter().zip(&self.strides).enumerate() {
             strides[added + axis] = if length == 1 { 0 } else { stride };
@@ -158,8 +166,8 @@ impl Odometer {
 }
 
 /// The strides of a row-major tensor of `shape`.
-pub(crate) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+pub(crate) fn row_major_strides(shape: &[usize]) -> TVec<usize> {
+    let mut strides: TVec<usize> = shape.iter().map(|_| 1).collect();
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis].max(1);
     }

@@ -56,8 +56,8 @@ mod trial;
 mod vectors;
 mod weights;
 
-pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType};
-pub use fair::{Meter, Turn};
+pub use engine::{Engine, LoadError, LoadedModel, RunError, TensorType, Within};
+pub use fair::{Ledger, Meter, Turn};
 pub use graph::{Graph, Graphs, infer};
 pub use job::{Caller, Job, JobError};
 pub use kernel::Kernel;

@@ -11,7 +11,7 @@ use crate::job::contain;
 use crate::models::{Boarding, Loaded, UnloadReason, Usage, Waiter};
 use crate::tensor::Weight;
 use crate::weights::WeightName;
-use crate::{JobError, KernelThreads, ModelStatus, RunError, Tensor, TensorType, Turn};
+use crate::{JobError, KernelThreads, Ledger, ModelStatus, RunError, Tensor, TensorType, Turn, Within};
 
 /// A model of the node, shared by all sandboxes that may use it. Its weights may leave memory while nobody runs it; the
 /// next run loads them again.
@@ -128,7 +128,7 @@ impl Model {
             turn.note(asked.elapsed(), Duration::ZERO);
         }
         if self.is_short() {
-            let run = loaded.run_counted(inputs, asked, &|| turn.has_passed());
+            let run = loaded.run_counted(inputs, asked, &|| turn.has_passed(), turn.ledger.as_deref());
             if let Ok(run) = &run {
                 turn.note(Duration::ZERO, run.computed);
             }
@@ -136,7 +136,8 @@ impl Model {
         }
         let watched = turn.clone();
         let job = self.threads.spawn_in(turn, move |caller| {
-            loaded.run_counted(inputs, asked, &|| caller.is_gone() || watched.has_passed())
+            let stop = || caller.is_gone() || watched.has_passed();
+            loaded.run_counted(inputs, asked, &stop, watched.ledger.as_deref())
         });
         job.await.unwrap_or_else(|error| Err(RunError::EngineFailed(error.to_string())))
     }
@@ -184,7 +185,7 @@ impl Model {
         let inputs = arrange(self.inputs(), inputs)?;
         let asked = Instant::now();
         let loaded = self.board()?.wait_blocking(deadline)?;
-        loaded.run_counted(inputs, asked, &|| has_passed(deadline))
+        loaded.run_counted(inputs, asked, &|| has_passed(deadline), None)
     }
 
     /// Memory that the model occupies now, in bytes; the engine's estimate, and 0 while it is not loaded.
@@ -290,10 +291,11 @@ impl Loaded {
         inputs: Vec<Tensor>,
         asked: Instant,
         stop: &dyn Fn() -> bool,
+        ledger: Option<&dyn Ledger>,
     ) -> Result<Run, RunError> {
         let queued = asked.elapsed();
         let usage = self.usage.clone();
-        let (outputs, took) = self.run(inputs, asked, stop)?;
+        let (outputs, took) = self.run(inputs, asked, stop, ledger)?;
         let computed = took - queued;
         usage.note_time(computed);
         Ok(Run { outputs, queued, computed })
@@ -305,8 +307,13 @@ impl Loaded {
         inputs: Vec<Tensor>,
         asked: Instant,
         stop: &dyn Fn() -> bool,
+        ledger: Option<&dyn Ledger>,
     ) -> Result<(Vec<Tensor>, Duration), RunError> {
-        let compute = || if stop() { Err(RunError::DeadlineExceeded) } else { self.form.run(inputs, stop) };
+        let within = Within { limit_bytes: u64::MAX, ledger };
+        let compute = || match stop() {
+            true => Err(RunError::DeadlineExceeded),
+            false => self.form.run_within(inputs, stop, within),
+        };
         let result =
             contain(compute).unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())));
         let took = asked.elapsed();

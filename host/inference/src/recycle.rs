@@ -35,13 +35,39 @@ impl Drop for Recycling {
 }
 
 /// A storage of so many elements of this type, if one is there. Its elements are values of that type, whichever.
+///
+/// If there is none, others go, the oldest first, until they have made room for it: a run takes no more than its plan says,
+/// which counts what is no longer needed as gone.
 pub(crate) fn take(datum_type: DatumType, elements: usize) -> Option<Storage> {
     FREE.with_borrow_mut(|free| {
         let free = free.as_mut()?;
         let fits = |storage: &Storage| storage.datum_type() == datum_type && storage.len() == elements;
-        let at = free.iter().rposition(fits)?;
-        Some(free.swap_remove(at))
+        if let Some(at) = free.iter().rposition(fits) {
+            return Some(free.swap_remove(at));
+        }
+        make_room(free, elements.saturating_mul(datum_type.size_of()));
+        None
     })
+}
+
+/// Before other memory than that of a tensor is taken, as [`take`] does where it gives none.
+pub(crate) fn release(bytes: usize) {
+    FREE.with_borrow_mut(|free| {
+        if let Some(free) = free {
+            make_room(free, bytes);
+        }
+    });
+}
+
+fn make_room(free: &mut Vec<Storage>, bytes: usize) {
+    let mut made = 0;
+    let goes = |storage: &Storage| {
+        let is_needed = made < bytes;
+        made += if is_needed { storage.len().saturating_mul(storage.datum_type().size_of()) } else { 0 };
+        is_needed
+    };
+    let keep = free.iter().map(goes).take_while(|goes| *goes).count();
+    free.drain(..keep);
 }
 
 /// Keeps the memory of `tensor`, if nothing else shows any of it.

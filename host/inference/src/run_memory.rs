@@ -2,7 +2,7 @@
 
 use spillway_types::Specialization;
 
-use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
+use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType, Within};
 
 /// `engine`, but a run that takes more than so many bytes beside its inputs is refused. Callers choose the lengths of free
 /// axes, and authors what a graph makes of them; the node has memory for neither.
@@ -60,15 +60,16 @@ impl LoadedModel for Limited {
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
-        self.model.run_within(inputs, stop, self.limit_bytes)
+        self.model.run_within(inputs, stop, self.limit_bytes.into())
     }
 
     fn run_within(
         &self,
         inputs: Vec<Tensor>,
         stop: &dyn Fn() -> bool,
-        limit_bytes: u64,
+        within: Within<'_>,
     ) -> Result<Vec<Tensor>, RunError> {
-        self.model.run_within(inputs, stop, limit_bytes.min(self.limit_bytes))
+        let limit_bytes = within.limit_bytes.min(self.limit_bytes);
+        self.model.run_within(inputs, stop, Within { limit_bytes, ..within })
     }
 }

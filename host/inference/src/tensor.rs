@@ -1,19 +1,17 @@
 //! Tensors: what functions and engines hand each other.
 
-use std::borrow::Cow;
+mod fill;
+mod read;
+
 use std::fmt;
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use tract_onnx::prelude::DatumType;
 
 use crate::DType;
-use crate::blocks::Blocks;
 use crate::element::{Element, with_dtype};
-use crate::kernels::Stop;
 use crate::layout::{Layout, map};
 use crate::models::Loaded;
-use crate::recycle;
 use crate::shared_storage::Shared;
 use crate::weights::WeightName;
 
@@ -41,12 +39,6 @@ pub(crate) struct Weight {
     pub(crate) _file: Arc<Loaded>,
 }
 
-/// Writes a block, which begins there.
-type FillBlock<'a, T, E> = dyn FnMut(usize, &mut [T]) -> Result<(), E> + 'a;
-
-/// Bytes cleared between two questions whether to go on.
-const PIECE: usize = 4 << 20;
-
 pub(crate) type Storage = tract_onnx::prelude::Tensor;
 
 impl Tensor {
@@ -73,87 +65,6 @@ impl Tensor {
         // checks the length again.
         let storage = unsafe { Storage::from_raw_dt(datum_type(dtype), shape, data) };
         Ok(Self::whole(dtype, storage.expect("byte_length accepted the shape and the length of the data fits it")))
-    }
-
-    /// A new tensor of `shape`, which has passed [`byte_length`], whose elements `fill` writes. They are 0 before: what
-    /// a kernel might forget to write must not be what another sandbox had there.
-    ///
-    /// While a graph runs on this thread, they are what an earlier result of that run has left.
-    pub(crate) fn filled<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
-        let storage = recycle::take(T::datum_type(), shape.iter().product());
-        let mut storage = storage
-            .unwrap_or_else(|| Storage::zero_dt(T::datum_type(), shape).expect("tract makes tensors of all our types"));
-        let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
-        fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
-        Self::of_storage(T::DTYPE, shape, storage)
-    }
-
-    /// As [`filled`](Self::filled), but clears memory in pieces and asks between them whether to go on.
-    ///
-    /// # Errors
-    /// [`RunError::DeadlineExceeded`](crate::RunError); then `fill` was not called.
-    pub(crate) fn filled_until<T: Element>(
-        stop: &Stop<'_>,
-        shape: &[usize],
-        fill: impl FnOnce(&mut [T]),
-    ) -> Result<Self, crate::RunError> {
-        let bytes = shape.iter().product::<usize>() * size_of::<T>();
-        let mut cleared = match bytes {
-            ..=PIECE => Self::filled::<T>(shape, |_| ()),
-            _ => Self::by_blocks::<T, _>(shape, PIECE / size_of::<T>(), |_, _| stop.check())?,
-        };
-        let storage = Arc::get_mut(&mut cleared.storage).expect("nobody else has it yet");
-        let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
-        fill(plain.as_slice_mut::<T>().expect("it has just been made of this type"));
-        Ok(cleared)
-    }
-
-    /// As [`filled`](Self::filled), block by block: `fill` is told where each begins and gets its elements, 0 as well, but still in
-    /// the nearest cache; and memory is got from the system as the work goes on, which may stop between blocks.
-    ///
-    /// # Errors
-    /// That of `fill`, which is not called again after it.
-    pub(crate) fn by_blocks<T: Element, E>(
-        shape: &[usize],
-        block: usize,
-        mut fill: impl FnMut(usize, &mut [T]) -> Result<(), E>,
-    ) -> Result<Self, E> {
-        Self::by_blocks_of(shape, block, &mut fill)
-    }
-
-    /// Once per type, where what fills the blocks is many functions: it saved 1.8 MB of a release build.
-    #[inline(never)]
-    fn by_blocks_of<T: Element, E>(shape: &[usize], block: usize, fill: &mut FillBlock<'_, T, E>) -> Result<Self, E> {
-        if let Some(mut storage) = recycle::take(T::datum_type(), shape.iter().product()) {
-            let mut plain = storage.as_plain_ram_mut().expect("only plain storage is kept");
-            let elements = plain.as_slice_mut::<T>().expect("it is of this type");
-            let mut blocks = elements.chunks_mut(block).enumerate();
-            blocks.try_for_each(|(index, elements)| fill(index * block, elements))?;
-            return Ok(Self::of_storage(T::DTYPE, shape, storage));
-        }
-        if shape.contains(&0) {
-            return Ok(Self::filled::<T>(shape, |_| ()));
-        }
-        #[allow(
-            unsafe_code,
-            reason = "filling zeros all at once, as the safe constructors do, costs a pass over memory"
-        )]
-        // SAFETY: until its blocks are written, elements are seen as `MaybeUninit` alone. Where `fill` fails the storage is
-        // dropped, which does not look at elements of such types.
-        let storage = unsafe {
-            let mut storage =
-                Storage::uninitialized_dt(T::datum_type(), shape).expect("byte_length accepted the shape");
-            let mut plain = storage.as_plain_ram_mut().expect("it has just been made so");
-            let bytes = plain.as_bytes_mut();
-            let (first, count) = (bytes.as_mut_ptr().cast::<MaybeUninit<T>>(), bytes.len() / size_of::<T>());
-            let elements = std::slice::from_raw_parts_mut(first, count);
-            for (index, elements) in elements.chunks_mut(block).enumerate() {
-                elements.fill(MaybeUninit::new(T::default()));
-                fill(index * block, elements.assume_init_mut())?;
-            }
-            storage
-        };
-        Ok(Self::of_storage(T::DTYPE, shape, storage))
     }
 
     /// A tensor of this shape without elements: enough to plan with, since plans look at types and layouts alone.
@@ -263,41 +174,6 @@ impl Tensor {
     pub(crate) fn stored<T: Element>(&self) -> &[T] {
         let plain = self.storage.as_plain_ram().expect("only plain storage is taken over");
         plain.as_slice::<T>().expect("the caller matched on the dtype")
-    }
-
-    /// The elements row by row, copied only where they lie otherwise.
-    ///
-    /// # Panics
-    /// As [`stored`](Self::stored).
-    pub(crate) fn rows<T: Element>(&self) -> Cow<'_, [T]> {
-        let (stored, length) = (self.stored::<T>(), self.layout.len());
-        if length == 0 {
-            return Cow::Borrowed(&[]);
-        }
-        if self.layout.is_row_major() {
-            return Cow::Borrowed(&stored[self.layout.offset..][..length]);
-        }
-        let mut rows = vec![T::default(); length];
-        map(stored, &self.layout, &mut rows, |x| x);
-        Cow::Owned(rows)
-    }
-
-    /// As [`rows`](Self::rows), asking between blocks whether to go on.
-    ///
-    /// # Errors
-    /// [`RunError::DeadlineExceeded`](crate::RunError).
-    pub(crate) fn rows_until<T: Element>(&self, stop: &Stop<'_>) -> Result<Cow<'_, [T]>, crate::RunError> {
-        if self.layout.len() == 0 || self.layout.is_row_major() {
-            return Ok(self.rows());
-        }
-        let mut rows = vec![T::default(); self.layout.len()];
-        let mut rest = &mut *rows;
-        for block in Blocks::of(self.shape()) {
-            stop.check()?;
-            let to = rest.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
-            map(self.stored::<T>(), &block.of(&self.layout), to, |x| x);
-        }
-        Ok(Cow::Owned(rows))
     }
 
     /// The tensor as the engine has it. Copies only what does not lie row by row from the storage's start to its end.

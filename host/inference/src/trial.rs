@@ -20,7 +20,7 @@ pub(crate) fn run_once(model: &dyn LoadedModel, stop: &dyn Fn() -> bool, limit_b
     for shapes in model.trials() {
         for fill in FILLS {
             let Some(inputs) = inputs(model.inputs(), &shapes, fill, limit_bytes) else { return Ok(()) };
-            let failure = match contain(|| model.run_within(inputs, stop, limit_bytes)) {
+            let failure = match contain(|| model.run_within(inputs, stop, limit_bytes.into())) {
                 Ok(Err(RunError::EngineFailed(text))) | Err(text) => text,
                 Ok(Ok(_) | Err(_)) => return Ok(()),
             };

@@ -126,3 +126,64 @@ pub(crate) struct WeightName {
     pub(crate) file: Digest,
     pub(crate) name: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of this header and so many bytes.
+    fn file(header: &str, bytes: usize) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; bytes]].concat()
+    }
+
+    fn refused(file: &[u8]) -> String {
+        Weights::load(file, &Specialization::default()).map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_does_not_hold_is_refused_and_said() {
+        let one = |dtype: &str, shape: &str, offsets: &str| {
+            format!(r#"{{"a": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": {offsets}}}}}"#)
+        };
+        let two = r#"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}"#;
+        let cases = [
+            ("overlapping", file(two, 12), "is damaged"),
+            ("beyond the end", file(&one("F32", "[2]", "[0, 8]"), 4), "is damaged"),
+            ("backwards", file(&one("F32", "[1]", "[8, 4]"), 8), "is damaged"),
+            ("after a hole", file(&one("F32", "[1]", "[4, 8]"), 8), "is damaged"),
+            ("overflowing", file(&one("F32", "[4294967295, 4294967295, 4294967295]", "[0, 8]"), 8), "is damaged"),
+            ("of another size", file(&one("F32", "[3]", "[0, 8]"), 8), "is damaged"),
+            ("bytes left over", file(&one("F32", "[1]", "[0, 4]"), 8), "is damaged"),
+            ("no header", file("{\"a\":", 0), "is damaged"),
+            ("a header without end", [&u64::MAX.to_le_bytes()[..], b"{}"].concat(), "is damaged"),
+            (
+                "bfloat16",
+                file(&one("BF16", "[2]", "[0, 4]"), 4),
+                "tensor `a` is BF16, which kernels do not compute with",
+            ),
+            (
+                "no boolean",
+                [file(&one("BOOL", "[1]", "[0, 1]"), 0), vec![2]].concat(),
+                "tensor `a`: element 0 of a boolean",
+            ),
+        ];
+        for (name, file, expected) in cases {
+            let message = refused(&file);
+            assert!(message.contains(expected), "{name}: {message:?} does not say {expected:?}");
+        }
+    }
+
+    #[test]
+    fn what_holds_is_there_to_the_bit() {
+        let header = r#"{"a": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
+            "b": {"dtype": "U8", "shape": [], "data_offsets": [8, 9]}, "c": {"dtype": "I64", "shape": [0], "data_offsets": [9, 9]}}"#;
+        let bytes = [1, 0, 0x80, 0xff, 4, 5, 6, 7, 8];
+        let weights = Weights::load(&[file(header, 0), bytes.to_vec()].concat(), &Specialization::default()).unwrap();
+        let tensor = |name| weights.weight(name).unwrap();
+        assert_eq!((tensor("a").shape(), tensor("a").as_bytes().unwrap()), (&[1, 2][..], &bytes[..8]));
+        assert_eq!((tensor("b").shape(), tensor("b").as_bytes().unwrap()), (&[][..], &bytes[8..]));
+        assert_eq!((tensor("c").shape(), tensor("c").dtype()), (&[0][..], DType::Int64));
+        assert!(weights.weight("d").is_none());
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use spillway_inference::{Meter, Turn};
+use spillway_inference::{Ledger, Meter, Turn};
 use spillway_types::Priority;
 
 /// Identifies an invocation in logs, problems and traces: 16 random bytes as 32 hexadecimal digits, like a trace id.
@@ -180,10 +180,11 @@ impl Invocation {
         self.memory.fetch_add(u64::try_from(product).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The turn of its native work, for `owner`.
-    pub(crate) fn turn(self: &Arc<Self>, owner: Arc<str>) -> Turn {
+    /// The turn of its native work, for `owner`, whose memory `ledger` has.
+    pub(crate) fn turn(self: &Arc<Self>, owner: Arc<str>, ledger: Arc<dyn Ledger>) -> Turn {
         let Self { priority, kernel_share, deadline, .. } = **self;
-        Turn { owner, weight: kernel_share, priority, deadline: Some(deadline), meter: Some(self.clone()) }
+        let (deadline, ledger) = (Some(deadline), Some(ledger));
+        Turn { owner, weight: kernel_share, priority, deadline, meter: Some(self.clone()), ledger }
     }
 }
 

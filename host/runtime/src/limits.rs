@@ -1,8 +1,11 @@
 //! What a sandbox may take, counted as it takes it.
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use spillway_inference::Ledger;
 use wasmtime::ResourceLimiter;
 
 use crate::function::FunctionUse;
@@ -99,8 +102,17 @@ impl TensorLedger {
         Self(Arc::new(LedgerState { limit_bytes, used_bytes: AtomicU64::new(0), held, total }))
     }
 
-    /// Charges `bytes` before they are allocated; the charge ends with what it returns.
+    /// Charges `bytes` of a tensor before they are allocated; the charge ends with what it returns.
     pub(crate) fn charge(&self, bytes: u64) -> Result<TensorCharge, String> {
+        self.charge_for("a tensor", bytes)
+    }
+
+    /// The same, for engines.
+    pub(crate) fn shared(&self) -> Arc<dyn Ledger> {
+        Arc::new(self.clone())
+    }
+
+    fn charge_for(&self, what: &str, bytes: u64) -> Result<TensorCharge, String> {
         let state = &self.0;
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= state.limit_bytes);
         match state.used_bytes.fetch_update(Relaxed, Relaxed, fits) {
@@ -110,10 +122,22 @@ impl TensorLedger {
                 Ok(TensorCharge { ledger: self.clone(), bytes })
             }
             Err(used) => Err(format!(
-                "a tensor of {bytes} bytes does not fit: the sandbox holds {used} bytes of its {}; drop tensors, or raise `tensors` under [limits] in spillway.toml",
+                "{what} of {bytes} bytes does not fit: the sandbox holds {used} bytes of its {}; drop tensors, or raise `tensors` under [limits] in spillway.toml",
                 state.limit_bytes
             )),
         }
+    }
+}
+
+impl Ledger for TensorLedger {
+    fn charge(&self, bytes: u64) -> Result<Box<dyn Any + Send>, String> {
+        self.charge_for("working memory of a model", bytes).map(|charge| Box::new(charge) as _)
+    }
+}
+
+impl fmt::Debug for TensorLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.0.used_bytes.load(Relaxed), self.0.limit_bytes)
     }
 }
 

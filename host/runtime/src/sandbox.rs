@@ -113,10 +113,10 @@ impl SandboxState {
 
     /// The turn of native work for an invocation; outside of any, what a guest does while it starts.
     pub(crate) fn turn(&self, invocation: Option<&Arc<Invocation>>) -> Turn {
-        let owner = self.grants.owner.clone();
+        let (owner, ledger) = (self.grants.owner.clone(), self.tensors.shared());
         match invocation {
-            Some(invocation) => invocation.turn(owner),
-            None => Turn { owner, ..Turn::default() },
+            Some(invocation) => invocation.turn(owner, ledger),
+            None => Turn { owner, ledger: Some(ledger), ..Turn::default() },
         }
     }
 
@@ -231,12 +231,12 @@ impl Attribution {
 
 /// The invocation on whose behalf a host function was called.
 pub(crate) fn invocation(mut store: impl AsContextMut<Data = SandboxState>) -> Option<Arc<Invocation>> {
-    let store = store.as_context_mut();
-    let attribution = store.data().attribution.clone();
-    if let Some(sole) = attribution.sole() {
+    let mut store = store.as_context_mut();
+    if let Some(sole) = store.data().attribution.sole() {
         return Some(sole);
     }
-    attribution.of_task(root_task(store)?)
+    let task = root_task(store.as_context_mut())?;
+    store.data().attribution.of_task(task)
 }
 
 /// Whether the guest computes for an invocation of a shared sandbox that is past its deadline. None of the others in there

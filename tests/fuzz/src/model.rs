@@ -88,7 +88,8 @@ fn run(model: &dyn LoadedModel, length: usize) {
     let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
     let deadline = Instant::now() + TIME;
     let stop = || Instant::now() > deadline;
-    let (ran, peak) = measure(|| contain(|| within(MEMORY_BYTES, TIME, || model.run_within(inputs, &stop, RUN_BYTES))));
+    let (ran, peak) =
+        measure(|| contain(|| within(MEMORY_BYTES, TIME, || model.run_within(inputs, &stop, RUN_BYTES.into()))));
     // The trace of a panic takes memory, too: that of the program's debug information.
     let Some(ran) = ran else { return };
     assert!(peak <= RUN_PEAK_BYTES, "a run that is given {RUN_BYTES} bytes took {peak}");

@@ -1,13 +1,15 @@
 //! One graph for all who build the same.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use spillway_types::Digest;
 use spillway_types::graph::Definition;
+use spillway_types::{Digest, DigestHasher};
 
 use super::{Charge, Graph, check_size};
+use crate::kernels::Stop;
 use crate::{RunError, Tensor};
 
 /// Graphs that are kept though nobody holds them, so that a function in fresh sandboxes does not compile for each call. A
@@ -15,6 +17,9 @@ use crate::{RunError, Tensor};
 const KEPT: usize = 64;
 /// Bytes that these may hold beside files of weights.
 const KEPT_BYTES: usize = 64 << 20;
+
+/// About what a graph takes for each operand, beside its elements: its type, its place, and the step that makes it.
+const PLACE_BYTES: usize = 512;
 
 /// The graphs of a node, by what they were built of.
 #[derive(Default)]
@@ -43,16 +48,19 @@ impl Graphs {
         charge: Charge<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Arc<Graph>, RunError> {
-        check_size(&definition)?;
-        let digest = digest(&definition, &constants);
+        check_size(&definition, &constants)?;
+        let digest = digest(&definition, &constants, &Stop::new(stop))?;
         if let Some(found) = self.find(digest) {
             charge(found.folded_bytes())?;
             return Ok(found);
         }
-        let own: usize = constants.iter().filter(|constant| constant.weight().is_none()).map(Tensor::byte_length).sum();
+        let own = constants.iter().filter(|constant| constant.weight().is_none()).map(Tensor::byte_length);
+        let own = own.fold(0, usize::saturating_add);
         let graph = Arc::new(Graph::build(definition, constants, charge, stop)?);
         let last_used = Instant::now();
-        self.keep(Kept { digest, last_used, bytes: own.saturating_add(graph.folded_bytes()), graph: graph.clone() });
+        let plan = graph.plan.places.saturating_mul(PLACE_BYTES);
+        let bytes = [plan, graph.folded_bytes()].into_iter().fold(own, usize::saturating_add);
+        self.keep(Kept { digest, last_used, bytes, graph: graph.clone() });
         Ok(graph)
     }
 
@@ -107,18 +115,37 @@ impl std::fmt::Debug for Graphs {
     }
 }
 
-/// What a graph is named by. A definition's `Debug` tells all of it, numbers to the last digit. Weights are named by their
-/// file, and other constants by their elements.
-fn digest(definition: &Definition, constants: &[Tensor]) -> Digest {
-    let mut text = format!("{definition:?}");
+/// What a graph is named by: its definition, the weights among its constants by their files, and the elements of the others.
+///
+/// # Errors
+/// [`RunError::DeadlineExceeded`] when `stop` said so.
+fn digest(definition: &Definition, constants: &[Tensor], stop: &Stop<'_>) -> Result<Digest, RunError> {
+    let mut hashed = Hashed { hasher: DigestHasher::default(), stop };
+    let late = |_| RunError::DeadlineExceeded;
+    // Its `Debug` tells all of it, numbers to the last digit.
+    write!(hashed, "{definition:?}").map_err(late)?;
     for constant in constants {
-        text += &match constant.weight() {
-            Some(weight) => format!("\n{constant:?} {weight:?} {:?}", constant.layout()),
+        match constant.weight() {
+            Some(weight) => write!(hashed, "\n{constant:?} {weight:?} {:?}", constant.layout()).map_err(late)?,
             None => {
-                let rows = constant.to_row_major();
-                format!("\n{constant:?} {:?}", Digest::of(rows.as_bytes().unwrap_or_default()))
+                write!(hashed, "\n{constant:?} ").map_err(late)?;
+                constant.each_block(stop, |bytes| hashed.hasher.update(bytes))?;
             }
-        };
+        }
     }
-    Digest::of(text.as_bytes())
+    Ok(hashed.hasher.finish().0)
+}
+
+/// Hashes what is written.
+struct Hashed<'a> {
+    hasher: DigestHasher,
+    stop: &'a Stop<'a>,
+}
+
+impl fmt::Write for Hashed<'_> {
+    /// Fails when the work should stop.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.hasher.update(text.as_bytes());
+        self.stop.worked(text.len()).map_err(|_| fmt::Error)
+    }
 }

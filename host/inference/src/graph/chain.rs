@@ -3,7 +3,7 @@
 use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, Operator, UnaryOperator};
 
 use crate::kernels::{Apply, ApplyTwo, Arithmetic, Stop, between, single};
-use crate::vectors::{InPlace, InPlaceWith, widest};
+use crate::vectors::{InPlace, InPlaceWith, fuses, widest, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// Elements that go through a chain together: 16 KiB of them, so that they and those of another operand stay in the
@@ -103,12 +103,13 @@ impl Link {
 
     fn apply(&self, block: &mut [f32], start: usize, others: Operands<'_>) {
         match self {
-            Self::Unary(operator) => single(*operator, Block(block)),
+            Self::Unary(operator) if fuses() => single::<true, _>(*operator, Block::<true>(block)),
+            Self::Unary(operator) => single::<false, _>(*operator, Block::<false>(block)),
             Self::Linear(LinearOptions { alpha, beta }) => {
                 let (alpha, beta) = (*alpha as f32, *beta as f32);
-                Apply::apply(Block(block), move |x| alpha * x + beta);
+                widest(InPlace { of: block, f: move |x| alpha * x + beta });
             }
-            Self::Clamp { least, greatest } => Apply::apply(Block(block), between(*least, *greatest)),
+            Self::Clamp { least, greatest } => widest(InPlace { of: block, f: between(*least, *greatest) }),
             Self::Binary { operator, other, access, is_left } => {
                 let other = others(*other);
                 let other = &other.stored::<f32>()[other.layout().offset..];
@@ -158,13 +159,14 @@ impl Chain {
     }
 }
 
-struct Block<'a>(&'a mut [f32]);
+/// `FUSED` where the machine [`fuses`].
+struct Block<'a, const FUSED: bool>(&'a mut [f32]);
 
-impl Apply<f32> for Block<'_> {
+impl<const FUSED: bool> Apply<f32> for Block<'_, FUSED> {
     type Output = ();
 
     fn apply(self, f: impl Fn(f32) -> f32 + Copy) {
-        widest(InPlace { of: self.0, f });
+        widest_if::<FUSED, _>(InPlace { of: self.0, f });
     }
 }
 

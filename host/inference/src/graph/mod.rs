@@ -28,6 +28,8 @@ use plan::Plan;
 /// The most operations that a graph may have: a choice, far above what nets have. All of them are planned before any is
 /// computed, on one thread.
 const OPERATIONS_MAX: usize = 50_000;
+/// The most inputs, constants and outputs that it may have of each: a choice, likewise.
+const OPERANDS_MAX: usize = 10_000;
 
 /// Asked before memory is taken for so many bytes.
 pub(crate) type Charge<'a> = &'a dyn Fn(usize) -> Result<(), RunError>;
@@ -52,7 +54,7 @@ impl Graph {
         charge: Charge<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, RunError> {
-        check_size(&definition)?;
+        check_size(&definition, &constants)?;
         let inputs = definition.inputs.clone();
         let traced = symbolic::trace(definition, constants, charge, stop)?;
         let outputs = traced.outputs.iter().map(|&output| describe(&traced.operands[output].shown)).collect();
@@ -117,7 +119,8 @@ impl Graph {
         run::run(&self.plan, inputs, stop)
     }
 
-    /// Computes: at once if that is predicted to take under 20 µs, or 250 while a thread is idle; else on `threads`.
+    /// Computes: at once if that is predicted to take under 20 µs, or 250 while a thread is idle; else on `threads`. Drops
+    /// `held`, such as charges for its memory, when the work has ended, which may be after its caller has gone.
     ///
     /// # Errors
     /// [`RunError`].
@@ -129,9 +132,17 @@ impl Graph {
         inputs: Vec<Tensor>,
         threads: &KernelThreads,
         turn: impl Into<Turn>,
+        held: impl Send + 'static,
     ) -> Result<Vec<Tensor>, RunError> {
-        let extent = Extent { nanoseconds: self.plan.nanoseconds, bytes: 0 };
-        in_turn(threads, turn.into(), extent, move |stop| self.compute(inputs, stop)).await
+        let copied = inputs.iter().map(Tensor::bytes_to_copy).chain(self.plan.output_bytes.iter().copied());
+        let bytes = copied.fold(self.plan.working_bytes, usize::saturating_add);
+        let extent = Extent { nanoseconds: self.plan.nanoseconds, bytes };
+        let work = move |stop: &dyn Fn() -> bool| {
+            let results = self.compute(inputs, stop);
+            drop(held);
+            results
+        };
+        in_turn(threads, turn.into(), extent, work).await
     }
 }
 
@@ -148,18 +159,26 @@ impl std::fmt::Debug for Graph {
 pub fn infer(operator: Operator, inputs: &[OperandDescriptor]) -> Result<OperandDescriptor, RunError> {
     symbolic::refuse_files(&operator)?;
     let shown = inputs.iter().enumerate().map(|(index, input)| symbolic::phantom(index, input));
-    let planned = kernels::plan(operator, &shown.collect::<Result<Vec<_>, _>>()?)?;
+    let planned = kernels::plan(operator, shown.collect::<Result<Vec<_>, _>>()?)?;
     symbolic::size(&planned)?;
     Ok(describe(&Tensor::phantom(planned.dtype, &planned.shape)))
 }
 
 /// Before anything is made of it.
-fn check_size(definition: &Definition) -> Result<(), RunError> {
-    let given = definition.operations.len();
-    if given > OPERATIONS_MAX {
-        return Err(invalid(format!("a graph has at most {OPERATIONS_MAX} operations, given {given}; build several")));
+fn check_size(definition: &Definition, constants: &[Tensor]) -> Result<(), RunError> {
+    let Definition { inputs, operations, outputs } = definition;
+    let counts = [
+        ("operations", operations.len(), OPERATIONS_MAX),
+        ("inputs", inputs.len(), OPERANDS_MAX),
+        ("constants", constants.len(), OPERANDS_MAX),
+        ("outputs", outputs.len(), OPERANDS_MAX),
+    ];
+    match counts.into_iter().find(|(_, given, most)| given > most) {
+        None => Ok(()),
+        Some((what, given, most)) => {
+            Err(invalid(format!("a graph has at most {most} {what}, given {given}; build several")))
+        }
     }
-    Ok(())
 }
 
 fn invalid(reason: String) -> RunError {

@@ -1,6 +1,6 @@
 //! What a dispatch does, step by step, and what it takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use spillway_types::operator::Operator;
 
@@ -15,14 +15,18 @@ pub(super) struct Plan {
     /// Places of operands.
     pub(super) places: usize,
     pub(super) steps: Vec<Step>,
-    /// Places of the outputs.
-    pub(super) outputs: Vec<usize>,
+    pub(super) outputs: Vec<Output>,
     pub(super) output_bytes: Vec<usize>,
     pub(super) working_bytes: usize,
     pub(super) folded_bytes: usize,
     pub(super) nanoseconds: f64,
-    /// Whether an operand's memory is its own, and made in a dispatch.
-    owns: Vec<bool>,
+}
+
+/// One output.
+pub(super) struct Output {
+    pub(super) place: usize,
+    /// Whether it is copied: it is a view of other memory, or an output already.
+    pub(super) is_copied: bool,
 }
 
 /// One step: computes a place from others, and leaves some.
@@ -52,6 +56,7 @@ impl Plan {
             operation.inputs.iter().for_each(|&input| uses[input] += 1);
         }
         outputs.iter().for_each(|&output| uses[output] += 2);
+        // Whether an operand's memory is its own, and made in a dispatch.
         let mut owns = vec![false; operands.len()];
         for (operation, number) in operations.iter().zip(first..) {
             owns[number] = operation.result_bytes > 0 && !operands[number].is_known;
@@ -69,11 +74,12 @@ impl Plan {
         let mut steps: Vec<Step> = builder.steps.into_iter().flatten().collect();
         mark_last_uses(&mut steps, &outputs, operands.len());
         let output_bytes: Vec<usize> = outputs.iter().map(|&output| shown[output].byte_length()).collect();
-        // At the end outputs that are views of other memory are copied out of it, and so is what is an output twice.
-        let copied =
-            outputs.iter().enumerate().filter(|&(at, output)| !owns[*output] || outputs[..at].contains(output));
-        let copied: usize = copied.map(|(_, &output)| shown[output].byte_length()).sum();
-        let working_bytes = (peak(&steps, &shown) + copied).saturating_sub(output_bytes.iter().sum());
+        let mut seen = HashSet::new();
+        let outputs = outputs.into_iter().map(|place| Output { place, is_copied: !owns[place] || !seen.insert(place) });
+        let outputs: Vec<Output> = outputs.collect();
+        let copied = outputs.iter().filter(|output| output.is_copied).map(|output| shown[output.place].byte_length());
+        let most = copied.fold(peak(&steps, &shown), usize::saturating_add);
+        let working_bytes = most.saturating_sub(output_bytes.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)));
         let is_used = |number: usize| uses[number] > 0;
         let constants = operands.iter().enumerate().filter(|&(number, operand)| operand.is_known && is_used(number));
         let constants = constants.map(|(number, operand)| (number, operand.shown.clone())).collect();
@@ -86,12 +92,7 @@ impl Plan {
             working_bytes,
             folded_bytes,
             nanoseconds,
-            owns,
         }
-    }
-
-    pub(super) fn owns(&self, place: usize) -> bool {
-        self.owns[place]
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, should_stop: &dyn Fn() -> bo
                 }
             }
         }
-        Ok(outputs(plan, &mut places))
+        Ok(outputs(plan, &places))
     })
     .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))
 }
@@ -33,10 +33,11 @@ fn compute(work: &Work, places: Operands<'_>, stop: &Stop<'_>) -> Result<Tensor,
         Work::Chain(chain) => chain.run(places, stop),
         Work::Operator(operator, inputs) => {
             let inputs: Vec<Tensor> = inputs.iter().map(|&place| places(place).clone()).collect();
-            match plan(operator.clone(), &inputs)?.work {
+            let planned = plan(operator.clone(), inputs)?;
+            match planned.work {
                 kernels::Work::View(view) => Ok(view),
                 kernels::Work::Compute(work) => {
-                    drop(inputs);
+                    recycle::release(planned.scratch_bytes);
                     work(stop)
                 }
             }
@@ -66,12 +67,10 @@ impl Places {
 }
 
 /// The outputs, each in memory of its own that is as large as it is.
-fn outputs(plan: &Plan, places: &mut Places) -> Vec<Tensor> {
-    let mut outputs: Vec<Tensor> = Vec::with_capacity(plan.outputs.len());
-    for (index, &place) in plan.outputs.iter().enumerate() {
-        let tensor = places.get(place).clone();
-        let is_again = plan.outputs[..index].contains(&place);
-        outputs.push(if plan.owns(place) && !is_again { tensor } else { tensor.copied() });
-    }
-    outputs
+fn outputs(plan: &Plan, places: &Places) -> Vec<Tensor> {
+    let outputs = plan.outputs.iter().map(|output| {
+        let tensor = places.get(output.place);
+        if output.is_copied { tensor.copied() } else { tensor.clone() }
+    });
+    outputs.collect()
 }

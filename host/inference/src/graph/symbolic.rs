@@ -115,7 +115,7 @@ impl Traced {
         }
         let shown: Vec<Tensor> = inputs.iter().map(|&number| self.operands[number].shown.clone()).collect();
         let is_known = inputs.iter().all(|&number| self.operands[number].is_known);
-        let planned = plan(operator.clone(), &shown)?;
+        let planned = plan(operator.clone(), shown)?;
         let bytes = size(&planned)?;
         let (scratch_bytes, nanoseconds) = (planned.scratch_bytes, planned.nanoseconds);
         let (shown, result_bytes) = match planned.work {

@@ -14,7 +14,7 @@ const EXPONENTIAL_NANOSECONDS: f64 = 5.0;
 /// One element through anything simpler.
 const SIMPLE_NANOSECONDS: f64 = 0.25;
 
-pub(super) fn elu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn elu(alpha: f64, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let narrow = alpha as f32;
     activation(
         Check("elu"),
@@ -25,7 +25,10 @@ pub(super) fn elu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError> {
     )
 }
 
-pub(super) fn hard_sigmoid(LinearOptions { alpha, beta }: LinearOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn hard_sigmoid(
+    LinearOptions { alpha, beta }: LinearOptions,
+    inputs: Vec<Tensor>,
+) -> Result<Plan, RunError> {
     let (a, b) = (alpha as f32, beta as f32);
     activation(
         Check("hardSigmoid"),
@@ -36,7 +39,7 @@ pub(super) fn hard_sigmoid(LinearOptions { alpha, beta }: LinearOptions, inputs:
     )
 }
 
-pub(super) fn leaky_relu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn leaky_relu(alpha: f64, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let narrow = alpha as f32;
     activation(
         Check("leakyRelu"),
@@ -50,17 +53,19 @@ pub(super) fn leaky_relu(alpha: f64, inputs: &[Tensor]) -> Result<Plan, RunError
 /// `single` of each `float32` or `float16`, `double` of each `float64`.
 fn activation(
     check: Check,
-    inputs: &[Tensor],
+    inputs: Vec<Tensor>,
     nanoseconds: f64,
     single: impl Fn(f32) -> f32 + Copy + Send + 'static,
     double: impl Fn(f64) -> f64 + Copy + Send + 'static,
 ) -> Result<Plan, RunError> {
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &FLOATS)?;
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), nanoseconds, move |stop| match input.dtype() {
-        DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(single(x.to_f32()))),
-        DType::Float64 => map_elements(&input, stop, double),
-        _ => map_elements(&input, stop, single),
+    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), nanoseconds, move |stop| {
+        match input.dtype() {
+            DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(single(x.to_f32()))),
+            DType::Float64 => map_elements(&input, stop, double),
+            _ => map_elements(&input, stop, single),
+        }
     }))
 }
 
@@ -68,7 +73,7 @@ fn activation(
 const PRELU: [DType; 6] = [DType::Float16, DType::Float32, DType::Float64, DType::Int8, DType::Int32, DType::Int64];
 
 /// Integers wrap around where the product overflows, as in `mul`.
-pub(super) fn prelu(inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn prelu(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("prelu");
     let [input, slope] = check.inputs(inputs)?;
     check.dtype(&input, &PRELU)?;

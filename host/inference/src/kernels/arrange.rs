@@ -13,7 +13,7 @@ const COPY_NANOSECONDS: f64 = 0.1;
 /// Copying one element of a view to where it lies row by row, first.
 const GATHER_NANOSECONDS: f64 = 0.4;
 
-pub(super) fn concat(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn concat(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("concat");
     let Some(first) = inputs.first() else {
         return check.refuse("takes at least one input, given none");
@@ -33,14 +33,13 @@ pub(super) fn concat(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
         let length = shape[axis].checked_add(input.shape()[axis]);
         shape[axis] = length.map_or_else(|| check.refuse(format!("axis {axis} becomes too long")), Ok)?;
     }
-    if let [only] = inputs {
+    if let [only] = &*inputs {
         return Ok(Plan::view(check.0, only.clone()));
     }
     // Views are copied one at a time.
     let views = inputs.iter().filter(|input| !input.layout().is_row_major());
     let scratch = views.map(Tensor::byte_length).max().unwrap_or(0);
     let nanoseconds = if scratch == 0 { COPY_NANOSECONDS } else { COPY_NANOSECONDS + GATHER_NANOSECONDS };
-    let inputs = inputs.to_vec();
     let plan = Plan::compute(
         check.0,
         first.dtype(),
@@ -59,8 +58,7 @@ fn concatenate<T: Element>(
 ) -> Result<Tensor, RunError> {
     let inner: usize = shape[axis + 1..].iter().product();
     let row = shape[axis] * inner;
-    let mut finished = Ok(());
-    let result = Tensor::filled_until::<T>(stop, shape, |target| {
+    Tensor::filled_until::<T>(stop, shape, |target| {
         let mut offset = 0;
         for input in inputs {
             let length = input.shape()[axis] * inner;
@@ -68,20 +66,20 @@ fn concatenate<T: Element>(
                 continue;
             }
             let rows = input.rows::<T>();
-            finished = target.chunks_exact_mut(row).zip(rows.chunks_exact(length)).try_for_each(|(to, from)| {
-                to[offset..][..length].copy_from_slice(from);
-                stop.worked(length)
-            });
-            if finished.is_err() {
-                return;
-            }
+            target.chunks_exact_mut(row).zip(rows.chunks_exact(length)).try_for_each(|(to, from)| {
+                let parts = to[offset..][..length].chunks_mut(BLOCK).zip(from.chunks(BLOCK));
+                { parts }.try_for_each(|(to, from)| {
+                    to.copy_from_slice(from);
+                    stop.worked(to.len())
+                })
+            })?;
             offset += length;
         }
-    });
-    finished.and(result)
+        Ok(())
+    })
 }
 
-pub(super) fn pad(options: &PadOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn pad(options: &PadOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("pad");
     let [input] = check.inputs(inputs)?;
     let before = check.per_axis("beginning-padding", &options.beginning_padding, &input)?;
@@ -117,11 +115,9 @@ pub(super) fn pad(options: &PadOptions, inputs: &[Tensor]) -> Result<Plan, RunEr
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(input.dtype(), T => {
             let padding = Padding { before: &before, mode, value: T::from_f64(value), stop };
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
-                finished = padding.fill(&input.rows::<T>(), input.shape(), target, &shape, 0);
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, &shape, |target| {
+                padding.fill(&input.rows::<T>(), input.shape(), target, &shape, 0)
+            })
         })
     });
     Ok(plan.with_scratch(copied))

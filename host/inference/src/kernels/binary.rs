@@ -1,7 +1,7 @@
 //! WebNN's elementwise operators of two inputs, with NumPy's broadcasting.
 
 use spillway_types::operator::BinaryOperator;
-use tract_onnx::prelude::f16;
+use tract_onnx::prelude::{TVec, f16};
 
 use super::check::NUMBERS;
 use super::{Check, Plan, Stop};
@@ -16,7 +16,7 @@ const NANOSECONDS: f64 = 0.15;
 /// One element raised to a power.
 const POWER_NANOSECONDS: f64 = 4.4;
 
-pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn binary(operator: BinaryOperator, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     use BinaryOperator as Is;
     let (name, kind) = match operator {
         Is::Add => ("add", Kind::Arithmetic),
@@ -48,7 +48,8 @@ pub(super) fn binary(operator: BinaryOperator, inputs: &[Tensor]) -> Result<Plan
     }
     let shape = broadcast(check, a.shape(), b.shape())?;
     byte_length(a.dtype(), &shape).or_else(|cause| check.refuse(format!("the result is too large: {cause}")))?;
-    let (a, b) = (a.view(a.layout().expand(&shape)), b.view(b.layout().expand(&shape)));
+    let expanded = |x: Tensor| if *x.shape() == *shape { x } else { x.view(x.layout().expand(&shape)) };
+    let (a, b) = (expanded(a), expanded(b));
     let dtype = if matches!(kind, Kind::Arithmetic) { a.dtype() } else { DType::Boolean };
     let nanoseconds = if operator == Is::Pow { POWER_NANOSECONDS } else { NANOSECONDS };
     Ok(Plan::compute(name, dtype, shape, nanoseconds, move |stop| match kind {
@@ -71,7 +72,10 @@ enum Kind {
 }
 
 /// The shape that both `a` and `b` expand to.
-pub(super) fn broadcast(check: Check, a: &[usize], b: &[usize]) -> Result<Vec<usize>, RunError> {
+pub(super) fn broadcast(check: Check, a: &[usize], b: &[usize]) -> Result<TVec<usize>, RunError> {
+    if a == b {
+        return Ok(a.into());
+    }
     let rank = a.len().max(b.len());
     let length = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
     let axes = (0..rank).map(|axis| match (length(a, axis), length(b, axis)) {
@@ -91,17 +95,15 @@ pub(super) fn combine<T: Element, U: Element>(
     stop: &Stop<'_>,
     f: impl Fn(T, T) -> U + Copy,
 ) -> Result<Tensor, RunError> {
-    let mut finished = Ok(());
-    let result = Tensor::filled_until::<U>(stop, a.shape(), |mut target| {
-        finished = Blocks::of(a.shape()).try_for_each(|block| {
+    Tensor::filled_until::<U>(stop, a.shape(), |mut target| {
+        Blocks::of(a.shape()).try_for_each(|block| {
             stop.check()?;
             let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
             let (layout_a, layout_b) = (block.of(a.layout()), block.of(b.layout()));
             zip((a.stored::<T>(), &layout_a), (b.stored::<T>(), &layout_b), to, f);
             Ok(())
-        });
-    });
-    finished.and(result)
+        })
+    })
 }
 
 /// As [`combine`], with the widest vectors where the elements of both lie row by row: for `float32`, what nets compute with,

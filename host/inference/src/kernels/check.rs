@@ -18,8 +18,8 @@ impl Check {
     }
 
     /// The inputs of an operator that takes `N`.
-    pub(super) fn inputs<const N: usize>(self, inputs: &[Tensor]) -> Result<[Tensor; N], RunError> {
-        <[Tensor; N]>::try_from(inputs.to_vec()).or_else(|given| {
+    pub(super) fn inputs<const N: usize>(self, inputs: Vec<Tensor>) -> Result<[Tensor; N], RunError> {
+        <[Tensor; N]>::try_from(inputs).or_else(|given| {
             let plural = if N == 1 { "" } else { "s" };
             self.refuse(format!("takes {N} input{plural}, given {}", given.len()))
         })

@@ -133,19 +133,18 @@ impl Transposed {
         shape: &[usize],
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
-        let mut finished = Ok(());
-        let result = Tensor::filled_until::<T>(stop, shape, |target| {
+        Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
-                return;
+                return Ok(());
             }
             if let Some(bias) = bias {
-                finished = spread(&bias.rows::<T>(), target, self.windows.elements(), self.layout, stop);
+                spread(&bias.rows::<T>(), target, self.windows.elements(), self.layout, stop)?;
             }
-            if self.inputs > 0 && finished.is_ok() {
-                finished = self.add(&image.rows::<T>(), filter, target, stop);
+            if self.inputs == 0 {
+                return Ok(());
             }
-        });
-        finished.and(result)
+            self.add(&image.rows::<T>(), filter, target, stop)
+        })
     }
 
     fn add<T: Number>(&self, image: &[T], filter: &Tensor, target: &mut [T], stop: &Stop<'_>) -> Result<(), RunError> {

@@ -3,7 +3,9 @@
 use spillway_types::operator::ArgOptions;
 
 use super::check::NUMBERS;
+use super::reduce::in_parts;
 use super::{Check, Plan, Stop};
+use crate::blocks::BLOCK;
 use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
@@ -12,7 +14,7 @@ const NANOSECONDS: f64 = 0.5;
 
 /// `name` is `argMax` or `argMin`. NaN counts as the extreme, the first of them, as in NumPy: an answer that hides it would
 /// be taken for a result.
-pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check(name);
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &NUMBERS)?;
@@ -46,13 +48,11 @@ pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: &[Tensor]) ->
                 }
             }, else check.refuse("no such dtype"))
         };
-        let mut finished = Ok(());
-        let result = if dtype == DType::Int32 {
-            Tensor::filled::<i32>(&shape, |to| finished = fill(&mut |at, position| to[at] = position as i32))
+        if dtype == DType::Int32 {
+            Tensor::filled_until::<i32>(stop, &shape, |to| fill(&mut |at, position| to[at] = position as i32))
         } else {
-            Tensor::filled::<i64>(&shape, |to| finished = fill(&mut |at, position| to[at] = position as i64))
-        };
-        finished.map(|()| result)
+            Tensor::filled_until::<i64>(stop, &shape, |to| fill(&mut |at, position| to[at] = position as i64))
+        }
     });
     let best = if view.shape().contains(&0) { 0 } else { inner.saturating_mul(16) };
     Ok(plan.with_scratch(best).after_gathering(&view))
@@ -72,8 +72,8 @@ fn positions<T: Element>(
     }
     if inner == 1 {
         for (at, row) in source.chunks_exact(length).enumerate() {
-            found(at, position(row, beats));
-            stop.worked(length)?;
+            found(at, position(row, beats, stop)?);
+            stop.worked(1)?;
         }
         return Ok(());
     }
@@ -88,19 +88,29 @@ fn positions<T: Element>(
                     *best = (x, index + 1);
                 }
             }
+            stop.worked(inner)?;
         }
         best.iter().enumerate().for_each(|(place, best)| found(outer * inner + place, best.1));
-        stop.check()?;
+        stop.worked(inner)?;
     }
     Ok(())
 }
 
 /// The extreme first and then where it is: two passes that the compiler makes vectors of, instead of one that it cannot.
-fn position<T: Element>(row: &[T], beats: impl Fn(T, T) -> bool + Copy) -> usize {
-    let best = row.iter().skip(1).fold(row[0], |best, &x| if beats(x, best) { x } else { best });
-    let has_nan = row.iter().fold(false, |has, &x| has | is_nan(x));
+fn position<T: Element>(row: &[T], beats: impl Fn(T, T) -> bool + Copy, stop: &Stop<'_>) -> Result<usize, RunError> {
+    let (mut best, mut has_nan) = (row[0], false);
+    in_parts(row, stop, |part| {
+        best = part.iter().fold(best, |best, &x| if beats(x, best) { x } else { best });
+        has_nan |= part.iter().fold(false, |has, &x| has | is_nan(x));
+    })?;
     let is_it = |&x: &T| if has_nan { is_nan(x) } else { x == best };
-    row.iter().position(is_it).unwrap_or(0)
+    for (index, part) in row.chunks(BLOCK).enumerate() {
+        if let Some(at) = part.iter().position(is_it) {
+            return Ok(index * BLOCK + at);
+        }
+        stop.worked(part.len())?;
+    }
+    Ok(0)
 }
 
 #[inline]

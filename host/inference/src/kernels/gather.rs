@@ -14,7 +14,7 @@ const COPY_NANOSECONDS: f64 = 0.15;
 /// Looking at one index, and going where it points.
 pub(super) const INDEX_NANOSECONDS: f64 = 2.5;
 
-pub(super) fn gather(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn gather(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("gather");
     let [data, indices] = check.inputs(inputs)?;
     Indices::check(check, &indices)?;
@@ -23,7 +23,7 @@ pub(super) fn gather(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
     slices(check, data, axis..axis + 1, indices, shape)
 }
 
-pub(super) fn gather_nd(inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn gather_nd(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("gatherND");
     let [data, indices] = check.inputs(inputs)?;
     Indices::check(check, &indices)?;
@@ -51,11 +51,9 @@ fn slices(
     let plan = Plan::compute(check.0, data.dtype(), shape.clone(), nanoseconds, move |stop| {
         let data = if is_apart { data.to_row_major() } else { data };
         with_dtype!(data.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
-                finished = copy_slices::<T>(&data, indexed, &Indices::of(&indices), target, stop);
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, &shape, |target| {
+                copy_slices::<T>(&data, indexed, &Indices::of(&indices), target, stop)
+            })
         })
     });
     let plan = plan.after_gathering(&list);
@@ -106,7 +104,7 @@ pub(super) fn copy<T: Copy>(from: &[T], to: &mut [T], stop: &Stop<'_>) -> Result
     Ok(())
 }
 
-pub(super) fn gather_elements(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn gather_elements(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("gatherElements");
     let [data, indices] = check.inputs(inputs)?;
     let axis = Indices::check_elements(check, &indices, axis, &data)?;
@@ -114,13 +112,11 @@ pub(super) fn gather_elements(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunE
     let list = indices.clone();
     let plan = Plan::compute(check.0, data.dtype(), shape.clone(), INDEX_NANOSECONDS, move |stop| {
         with_dtype!(data.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
+            Tensor::filled_until::<T>(stop, &shape, |target| {
                 let stored = data.stored::<T>();
                 let list = Indices::of(&indices);
-                finished = list.each_element(&shape, axis, data.layout(), stop, |at, from| target[at] = stored[from]);
-            });
-            finished.and(result)
+                list.each_element(&shape, axis, data.layout(), stop, |at, from| target[at] = stored[from])
+            })
         })
     });
     Ok(plan.after_gathering(&list))

@@ -43,7 +43,7 @@ pub(super) fn gemm(options: GemmOptions, inputs: &[Tensor]) -> Result<Plan, RunE
     let nanoseconds = matmul::NANOSECONDS * depth as f64;
     let inputs = [a.clone(), b.clone()];
     let c_bytes = c.as_ref().map_or(0, Tensor::byte_length);
-    let plan = Plan::compute(check.0, dtype, shape.to_vec(), nanoseconds, move |stop| {
+    let plan = Plan::compute(check.0, dtype, &shape[..], nanoseconds, move |stop| {
         let (a, b) = (in_pieces(&a, stop)?, in_pieces(&b, stop)?);
         let c = c.map(|c| widened(&c, stop)).transpose()?;
         let result = match dtype {
@@ -83,22 +83,19 @@ fn sum<T: Number>(
     shape: &[usize],
     stop: &Stop<'_>,
 ) -> Result<Tensor, RunError> {
-    let mut finished = Ok(());
-    let result = Tensor::filled_until::<T>(stop, shape, |target| {
+    Tensor::filled_until::<T>(stop, shape, |target| {
         if target.is_empty() {
-            return;
+            return Ok(());
         }
         if let Some(c) = c {
-            let beta = <T as Number>::of(beta);
-            finished = scale(c, beta, target, stop);
+            scale(c, <T as Number>::of(beta), target, stop)?;
         }
-        if a.shape()[1] == 0 || finished.is_err() {
-            return;
+        if a.shape()[1] == 0 {
+            return Ok(());
         }
         let target = Target { stored: target, stride: shape[1], accumulate: c.is_some() };
-        finished = multiply(<T as Number>::of(alpha), matrix(a), matrix(b), target, stop);
-    });
-    finished.and(result)
+        multiply(<T as Number>::of(alpha), matrix(a), matrix(b), target, stop)
+    })
 }
 
 /// Writes `beta * c`.

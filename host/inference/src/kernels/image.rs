@@ -16,7 +16,7 @@ const LONGEST_EDGE: usize = 65_535;
 /// What the PNG decoder may set aside for anything but pixels: colour profiles, texts.
 const PNG_EXTRAS_BYTES: usize = 1 << 20;
 
-pub(super) fn decode_image(options: DecodeImageOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn decode_image(options: DecodeImageOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("decode-image");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &[DType::Uint8])?;

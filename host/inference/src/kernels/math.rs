@@ -1,9 +1,13 @@
 //! Functions of `f32` without tables and branches, so that a loop over one becomes vector instructions.
 //!
-//! The errors are those that the tests below allow, in units of the last place; WebNN's conformance tests allow more.
+//! Each is there twice: `FUSED` adds products in one instruction, which a machine has to have
+//! ([`fuses`](crate::vectors::fuses)); results of the two may differ in the last place. The errors are those that the tests
+//! below allow, in units of the last place; WebNN's conformance tests allow more.
 
 /// Above the greatest and below the least number whose exponential is finite and not 0.
 const EXP_RANGE: (f32, f32) = (-105.0, 89.0);
+/// The exponential of less is subnormal.
+const LEAST_NORMAL: f32 = -87.336_54;
 /// Added to a number of less than 2^22, leaves it rounded in the lowest bits.
 const ROUNDER: f32 = 12_582_912.0;
 /// ln 2 in two parts, of which the first has so few digits that a multiple is exact.
@@ -13,21 +17,41 @@ const ERF_IS_1: f32 = 3.92;
 /// From here on the hyperbolic tangent is 1 in `f32`.
 const TANH_IS_1: f32 = 9.01;
 
-/// The exponential: the power of 2 that is next, times a polynomial (that of the Cephes library's `expf`) of what is left.
+/// The exponential.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     // So written, NaN stays.
     let x = if x < EXP_RANGE.0 { EXP_RANGE.0 } else { x };
     let x = if x > EXP_RANGE.1 { EXP_RANGE.1 } else { x };
-    let rounded = x * std::f32::consts::LOG2_E + ROUNDER;
-    let power = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
-    let n = rounded - ROUNDER;
-    let r = x - n * LN_2.0 - n * LN_2.1;
-    let p = polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
-    let p = p * (r * r) + r + 1.0;
+    let (part, power) = exp_in_parts::<FUSED>(x);
     // In two steps: one may be beyond what `f32` has, where the result is not.
     let half = power >> 1;
-    p * power_of_2(half) * power_of_2(power.wrapping_sub(half))
+    part * power_of_2(half) * power_of_2(power.wrapping_sub(half))
+}
+
+/// The exponential of a number that is not above 0; what would be subnormal is 0.
+#[inline(always)]
+pub(super) fn exp_to_1<const FUSED: bool>(x: f32) -> f32 {
+    let (part, power) = exp_in_parts::<FUSED>(x);
+    if x < LEAST_NORMAL { 0.0 } else { part * power_of_2(power) }
+}
+
+/// A number near 1, and the power of 2 that it takes to make the exponential of it: the polynomial is that of the Cephes
+/// library's `expf`.
+#[inline(always)]
+fn exp_in_parts<const FUSED: bool>(x: f32) -> (f32, i32) {
+    let rounded = add_product::<FUSED>(ROUNDER, x, std::f32::consts::LOG2_E);
+    let power = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    let n = rounded - ROUNDER;
+    let r = add_product::<FUSED>(add_product::<FUSED>(x, n, -LN_2.0), n, -LN_2.1);
+    let coefficients = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    (add_product::<FUSED>(r, polynomial::<FUSED, _>(r, coefficients), r * r) + 1.0, power)
+}
+
+/// `sum + a * b`.
+#[inline(always)]
+fn add_product<const FUSED: bool>(sum: f32, a: f32, b: f32) -> f32 {
+    if FUSED { a.mul_add(b, sum) } else { sum + a * b }
 }
 
 /// For -126 to 127.
@@ -37,24 +61,24 @@ fn power_of_2(power: i32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub(super) fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<FUSED>(-x))
 }
 
 /// The hyperbolic tangent: a quotient of polynomials, as Eigen's `ptanh` has it.
 #[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
+pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     let odd =
         [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3];
     let even = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
     let square = x * x;
-    let quotient = x * polynomial(square, odd) / polynomial(square, even);
+    let quotient = x * polynomial::<FUSED, _>(square, odd) / polynomial::<FUSED, _>(square, even);
     if x.abs() >= TANH_IS_1 { x.signum() } else { within_1(quotient) }
 }
 
 /// The error function: a quotient of polynomials, as Eigen's `perf` has it.
 #[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
+pub(super) fn erf<const FUSED: bool>(x: f32) -> f32 {
     let odd = [
         -2.726_142_3e-10,
         2.770_681_4e-8,
@@ -66,7 +90,7 @@ pub(super) fn erf(x: f32) -> f32 {
     ];
     let even = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
     let square = x * x;
-    let quotient = x * polynomial(square, odd) / polynomial(square, even);
+    let quotient = x * polynomial::<FUSED, _>(square, odd) / polynomial::<FUSED, _>(square, even);
     if x.abs() >= ERF_IS_1 { x.signum() } else { within_1(quotient) }
 }
 
@@ -79,10 +103,10 @@ fn within_1(x: f32) -> f32 {
 
 /// By Horner's rule, the highest power first.
 #[inline(always)]
-fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
     for coefficient in &coefficients[1..] {
-        sum = sum * x + coefficient;
+        sum = add_product::<FUSED>(*coefficient, sum, x);
     }
     sum
 }
@@ -112,32 +136,45 @@ mod tests {
             .fold((0.0, 0.0), |worst, next| if next.0 > worst.0 { next } else { worst })
     }
 
-    #[test]
-    fn they_are_near_those_of_libm() {
+    fn near<const FUSED: bool>() {
         let cases = [
-            ("exp", worst(sweep(-87.0, 88.7), 0.0, exp, f64::exp), 4.0),
-            ("sigmoid", worst(sweep(-80.0, 30.0), 0.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())), 6.0),
-            ("tanh", worst(sweep(-12.0, 12.0), 1e-3, tanh, f64::tanh), 12.0),
-            ("erf", worst(sweep(-6.0, 6.0), 1e-3, erf, libm::erf), 12.0),
+            ("exp", worst(sweep(-87.0, 88.7), 0.0, exp::<FUSED>, f64::exp), 4.0),
+            ("exp_to_1", worst(sweep(-87.3, 0.0), 0.0, exp_to_1::<FUSED>, f64::exp), 4.0),
+            ("sigmoid", worst(sweep(-80.0, 30.0), 0.0, sigmoid::<FUSED>, |x| 1.0 / (1.0 + (-x).exp())), 6.0),
+            ("tanh", worst(sweep(-12.0, 12.0), 1e-3, tanh::<FUSED>, f64::tanh), 12.0),
+            ("erf", worst(sweep(-6.0, 6.0), 1e-3, erf::<FUSED>, libm::erf), 12.0),
         ];
         for (name, (off, at), allowed) in cases {
-            assert!(off <= allowed, "{name}({at}) is {off} units off");
+            assert!(off <= allowed, "{name}({at}) is {off} units off, fused: {FUSED}");
         }
     }
 
     #[test]
-    fn the_edges_are_as_ieee_754_has_them() {
-        assert_eq!(
-            (exp(f32::INFINITY), exp(f32::NEG_INFINITY), exp(0.0), exp(89.0)),
-            (f32::INFINITY, 0.0, 1.0, f32::INFINITY)
-        );
-        assert!(exp(-100.0) > 0.0 && exp(-104.0) < 1e-44, "subnormal numbers are there");
-        for function in [tanh, erf] {
+    fn they_are_near_those_of_libm() {
+        near::<false>();
+        near::<true>();
+    }
+
+    fn edges<const FUSED: bool>() {
+        let exponentials = [f32::INFINITY, f32::NEG_INFINITY, 0.0, 89.0].map(exp::<FUSED>);
+        assert_eq!(exponentials, [f32::INFINITY, 0.0, 1.0, f32::INFINITY]);
+        assert!(exp::<FUSED>(-100.0) > 0.0 && exp::<FUSED>(-104.0) < 1e-44, "subnormal numbers are there");
+        assert_eq!([f32::NEG_INFINITY, -1e30, -88.0, 0.0].map(exp_to_1::<FUSED>), [0.0, 0.0, 0.0, 1.0]);
+        assert!(exp_to_1::<FUSED>(LEAST_NORMAL) >= f32::MIN_POSITIVE);
+        for function in [tanh::<FUSED>, erf::<FUSED>] {
             assert_eq!((function(f32::INFINITY), function(f32::NEG_INFINITY), function(1e30)), (1.0, -1.0, 1.0));
             assert_eq!((function(0.0).to_bits(), function(-0.0).to_bits()), (0, (-0.0_f32).to_bits()));
             assert!(sweep(-10.0, 10.0).all(|x| function(x).abs() <= 1.0));
         }
-        assert_eq!((sigmoid(f32::INFINITY), sigmoid(f32::NEG_INFINITY)), (1.0, 0.0));
-        assert!([exp, sigmoid, tanh, erf].iter().all(|function| function(f32::NAN).is_nan()));
+        assert_eq!((sigmoid::<FUSED>(f32::INFINITY), sigmoid::<FUSED>(f32::NEG_INFINITY)), (1.0, 0.0));
+        let all = [exp::<FUSED>, exp_to_1::<FUSED>, sigmoid::<FUSED>, tanh::<FUSED>, erf::<FUSED>];
+        // With the bits of what a NaN may say, too.
+        assert!([f32::NAN, f32::from_bits(0x7fc0_0001)].iter().all(|&nan| all.iter().all(|of| of(nan).is_nan())));
+    }
+
+    #[test]
+    fn the_edges_are_as_ieee_754_has_them() {
+        edges::<false>();
+        edges::<true>();
     }
 }

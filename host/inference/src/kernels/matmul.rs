@@ -15,7 +15,7 @@ pub(super) const NANOSECONDS: f64 = 0.01;
 /// Writing out or widening one element of an input.
 pub(super) const COPY_NANOSECONDS: f64 = 0.4;
 
-pub(super) fn matmul(inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn matmul(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("matmul");
     let [a, b] = check.inputs(inputs)?;
     check.dtype(&a, &FLOATS)?;
@@ -111,13 +111,12 @@ pub(super) fn last_two(tensor: &Tensor) -> ((usize, usize), (usize, usize)) {
 }
 
 fn products<T: Number>(a: &Tensor, b: &Tensor, shape: &[usize], stop: &Stop<'_>) -> Result<Tensor, RunError> {
-    let mut finished = Ok(());
-    let result = Tensor::filled_until::<T>(stop, shape, |target| {
-        if !target.is_empty() && a.shape().last() != Some(&0) {
-            finished = fill(&mut Matrices::<T>::of(a), &mut Matrices::of(b), target, stop);
+    Tensor::filled_until::<T>(stop, shape, |target| {
+        if target.is_empty() || a.shape().last() == Some(&0) {
+            return Ok(());
         }
-    });
-    finished.and(result)
+        fill(&mut Matrices::<T>::of(a), &mut Matrices::of(b), target, stop)
+    })
 }
 
 fn fill<T: Number>(

@@ -57,6 +57,7 @@ mod windows;
 use std::cell::Cell;
 
 use spillway_types::operator::Operator;
+use tract_onnx::prelude::TVec;
 
 use crate::blocks::BLOCK;
 use crate::{DType, RunError, Tensor};
@@ -77,7 +78,7 @@ pub(crate) struct Plan {
     /// The result's element type.
     pub(crate) dtype: DType,
     /// The result's shape; not checked against the size of memory yet.
-    pub(crate) shape: Vec<usize>,
+    pub(crate) shape: TVec<usize>,
     /// Bytes needed beside the result.
     pub(crate) scratch_bytes: usize,
     /// How long it will take, by constants that `examples/kernel_costs.rs` measured.
@@ -98,7 +99,7 @@ pub(crate) enum Work {
 impl Plan {
     /// A view.
     fn view(name: &'static str, tensor: Tensor) -> Self {
-        let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
+        let (dtype, shape) = (tensor.dtype(), tensor.shape().into());
         Self { name, dtype, shape, scratch_bytes: 0, nanoseconds: 0.0, work: Work::View(tensor) }
     }
 
@@ -106,10 +107,11 @@ impl Plan {
     fn compute(
         name: &'static str,
         dtype: DType,
-        shape: Vec<usize>,
+        shape: impl Into<TVec<usize>>,
         nanoseconds: f64,
         work: impl FnOnce(&Stop<'_>) -> Result<Tensor, RunError> + Send + 'static,
     ) -> Self {
+        let shape = shape.into();
         let elements: f64 = shape.iter().map(|&length| length as f64).product();
         // Sums of nothing are written, too.
         let nanoseconds = elements * nanoseconds.max(WRITE_NANOSECONDS);
@@ -133,7 +135,7 @@ impl Plan {
 }
 
 /// Checks `operator` against `inputs`.
-pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(crate) fn plan(operator: Operator, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     match operator {
         Operator::Cast(dtype) => elementwise::cast(dtype, inputs),
         Operator::Reshape(shape) => views::reshape(&shape, inputs),
@@ -161,13 +163,13 @@ pub(crate) fn plan(operator: Operator, inputs: &[Tensor]) -> Result<Plan, RunErr
         Operator::ScatterElements(axis) => scatter::scatter_elements(axis, inputs),
         Operator::ScatterNd => scatter::scatter_nd(inputs),
         Operator::Triangular(options) => select::triangular(options, inputs),
-        Operator::Gemm(options) => gemm::gemm(options, inputs),
-        Operator::Conv2d(options) => conv::conv2d(options, inputs),
-        Operator::ConvTranspose2d(options) => conv_transpose::conv_transpose2d(options, inputs),
+        Operator::Gemm(options) => gemm::gemm(options, &inputs),
+        Operator::Conv2d(options) => conv::conv2d(options, &inputs),
+        Operator::ConvTranspose2d(options) => conv_transpose::conv_transpose2d(options, &inputs),
         Operator::Pool2d(options) => pool::pool2d(options, inputs),
-        Operator::BatchNormalization(options) => normalise::batch(options, inputs),
-        Operator::InstanceNormalization(options) => normalise::instance(options, inputs),
-        Operator::LayerNormalization(options) => normalise::layer(&options, inputs),
+        Operator::BatchNormalization(options) => normalise::batch(options, &inputs),
+        Operator::InstanceNormalization(options) => normalise::instance(options, &inputs),
+        Operator::LayerNormalization(options) => normalise::layer(&options, &inputs),
         Operator::Elu(alpha) => activate::elu(alpha, inputs),
         Operator::HardSigmoid(options) => activate::hard_sigmoid(options, inputs),
         Operator::LeakyRelu(alpha) => activate::leaky_relu(alpha, inputs),

@@ -1,7 +1,7 @@
 //! cumulativeSum, reverse, tile.
 
 use spillway_types::operator::CumulativeSumOptions;
-use tract_onnx::prelude::f16;
+use tract_onnx::prelude::{TVec, f16};
 
 use super::{Check, Plan, Stop};
 use crate::blocks::{BLOCK, Blocks};
@@ -36,7 +36,7 @@ pub(super) fn copy_blocks<T: Element>(
 const SUMMED: [DType; 7] =
     [DType::Float16, DType::Float32, DType::Float64, DType::Int32, DType::Uint32, DType::Int64, DType::Uint64];
 
-pub(super) fn cumulative_sum(options: CumulativeSumOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn cumulative_sum(options: CumulativeSumOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("cumulativeSum");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &SUMMED)?;
@@ -44,14 +44,12 @@ pub(super) fn cumulative_sum(options: CumulativeSumOptions, inputs: &[Tensor]) -
     let view = input.clone();
     let inner: f64 = input.shape()[axis + 1..].iter().map(|&length| length as f64).product();
     let nanoseconds = SUM_NANOSECONDS + ROW_NANOSECONDS / inner.max(1.0);
-    let plan = Plan::compute(check.0, input.dtype(), input.shape().to_vec(), nanoseconds, move |stop| {
+    let plan = Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), nanoseconds, move |stop| {
         macro_rules! sum {
             ($T:ty) => {{
-                let mut finished = Ok(());
-                let result = Tensor::filled_until::<$T>(stop, input.shape(), |target| {
-                    finished = sums::<$T>(&input.rows(), input.shape(), axis, options, target, stop);
-                });
-                finished.and(result)
+                Tensor::filled_until::<$T>(stop, input.shape(), |target| {
+                    sums::<$T>(&input.rows(), input.shape(), axis, options, target, stop)
+                })
             }};
         }
         match input.dtype() {
@@ -137,7 +135,7 @@ fn sums<T: Sum>(
     Ok(())
 }
 
-pub(super) fn reverse(axes: Option<&[u32]>, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn reverse(axes: Option<&[u32]>, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("reverse");
     let [input] = check.inputs(inputs)?;
     let rank = input.shape().len();
@@ -154,14 +152,12 @@ pub(super) fn reverse(axes: Option<&[u32]>, inputs: &[Tensor]) -> Result<Plan, R
         return Ok(Plan::view(check.0, input));
     }
     let nanoseconds = COPY_NANOSECONDS * (1 + turns.len()) as f64;
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), nanoseconds, move |stop| {
+    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), nanoseconds, move |stop| {
         with_dtype!(input.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, input.shape(), |target| {
-                finished = copy_blocks(&input, input.layout(), target, stop)
-                    .and_then(|()| turns.iter().try_for_each(|&turn| turn_around::<T>(turn, target, stop)));
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, input.shape(), |target| {
+                copy_blocks(&input, input.layout(), target, stop)
+                    .and_then(|()| turns.iter().try_for_each(|&turn| turn_around::<T>(turn, target, stop)))
+            })
         })
     }))
 }
@@ -207,7 +203,7 @@ fn turn_around<T: Copy>((length, inner): (usize, usize), target: &mut [T], stop:
     Ok(())
 }
 
-pub(super) fn tile(repetitions: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn tile(repetitions: &[u32], inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("tile");
     let [input] = check.inputs(inputs)?;
     let repetitions = check.per_axis("repetitions", repetitions, &input)?;
@@ -219,7 +215,7 @@ pub(super) fn tile(repetitions: &[u32], inputs: &[Tensor]) -> Result<Plan, RunEr
         return Ok(Plan::view(check.0, input));
     }
     // A repetition is an axis before the one that it repeats, which goes nowhere.
-    let mut repeated = Layout { shape: Vec::new(), strides: Vec::new(), offset: input.layout().offset };
+    let mut repeated = Layout { shape: TVec::new(), strides: TVec::new(), offset: input.layout().offset };
     for (axis, times) in repetitions.into_iter().enumerate() {
         repeated.shape.extend([times, input.shape()[axis]]);
         repeated.strides.extend([0, input.layout().strides[axis]]);
@@ -227,11 +223,9 @@ pub(super) fn tile(repetitions: &[u32], inputs: &[Tensor]) -> Result<Plan, RunEr
     let row = input.shape().last().map_or(1.0, |&length| length.max(1) as f64);
     Ok(Plan::compute(check.0, input.dtype(), shape.clone(), COPY_NANOSECONDS + ROW_NANOSECONDS / row, move |stop| {
         with_dtype!(input.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
-                finished = copy_blocks::<T>(&input, &repeated, target, stop);
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, &shape, |target| {
+                copy_blocks::<T>(&input, &repeated, target, stop)
+            })
         })
     }))
 }

@@ -18,7 +18,7 @@ const NANOSECONDS: f64 = 0.3;
 /// What is made of a window.
 const FINISH_NANOSECONDS: f64 = 1.0;
 
-pub(super) fn pool2d(options: Pool2dOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn pool2d(options: Pool2dOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let name = match options.pooling {
         Pooling::Average => "averagePool2d",
         Pooling::L2 => "l2Pool2d",
@@ -166,10 +166,9 @@ impl Pools {
         shape: &[usize],
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
-        let mut finished = Ok(());
-        let result = Tensor::filled_until::<T>(stop, shape, |target| {
+        Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
-                return;
+                return Ok(());
             }
             let image = image.rows::<T>();
             let size = self.strips();
@@ -177,7 +176,7 @@ impl Pools {
             let mut states = vec![P::start(); size.map_or(self.depth, Size::folded)];
             let elements = self.windows.elements() * self.depth;
             let planes = target.chunks_exact_mut(self.windows.count() * self.depth).take(self.planes);
-            finished = planes.enumerate().try_for_each(|(index, plane)| {
+            planes.enumerate().try_for_each(|(index, plane)| {
                 let image = &image[index * elements..][..elements];
                 match strips.as_mut().zip(size) {
                     Some((strips, size)) => {
@@ -186,9 +185,8 @@ impl Pools {
                     }
                     None => self.by_window::<T, P>(image, plane, &mut states, stop),
                 }
-            });
-        });
-        finished.and(result)
+            })
+        })
     }
 
     /// If planes are pooled tap by tap, what that takes.

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 
 use faer::{Accum, MatMut, MatRef, Par};
+use pulp::NullaryFnOnce;
 
 use super::Stop;
 use super::sample::Real;
 use crate::RunError;
 use crate::element::Element;
+use crate::vectors::{LANES, widest};
 
 /// A float that products are computed in.
 pub(super) trait Number: Element + Real + faer::traits::ComplexField {
@@ -130,6 +132,8 @@ pub(super) struct Target<'a, T> {
 /// Multiplications of one part, between two questions whether to go on: some 4 ms with AVX2, 2 with AVX-512. Three times as many
 /// took a tenth longer.
 const PART: usize = 200_000_000;
+/// The most results of one part: where sums are short, they are what takes time.
+const PART_RESULTS: usize = 4 << 20;
 /// The most of a sum in one part.
 const PART_DEPTH: usize = 2048;
 /// The least rows of a part, where there are so many: all of its columns are rearranged once for them.
@@ -154,8 +158,8 @@ pub(super) fn multiply<T: Number>(
     let part_depth = depth.clamp(1, PART_DEPTH);
     // Vectors wait for memory.
     let part = if rows == 1 || columns == 1 { PART / 16 } else { PART };
-    let part_columns = (part / (part_depth * rows.min(PART_ROWS))).next_multiple_of(96).min(columns);
-    let part_rows = (part / (part_depth * part_columns)).clamp(1, rows);
+    let part_columns = (part / (part_depth * rows.min(PART_ROWS))).next_multiple_of(96).min(columns).min(PART_RESULTS);
+    let part_rows = (part / (part_depth * part_columns)).min(PART_RESULTS / part_columns).clamp(1, rows);
     for from in (0..depth).step_by(part_depth) {
         let length = part_depth.min(depth - from);
         for left in (0..columns).step_by(part_columns) {
@@ -179,11 +183,11 @@ const SMALL: usize = 16 * 16 * 16;
 fn multiply_part<T: Number>(alpha: T, a: Matrix<'_, T>, b: Matrix<'_, T>, target: Target<'_, T>) {
     let (rows, depth, columns) = (a.rows, a.columns, b.columns);
     if rows == 1 {
-        return multiply_vector(alpha, &a.in_rows(depth), b, 1, target);
+        return widest(VectorProduct { alpha, x: &a.in_rows(depth), b, step: 1, target });
     }
     if columns == 1 {
         let step = target.stride;
-        return multiply_vector(alpha, &b.transposed().in_rows(depth), a.transposed(), step, target);
+        return widest(VectorProduct { alpha, x: &b.transposed().in_rows(depth), b: a.transposed(), step, target });
     }
     let accumulate = if target.accumulate { Accum::Add } else { Accum::Replace };
     // faer 0.24's own function for rows gives columns.
@@ -197,44 +201,56 @@ fn multiply_part<T: Number>(alpha: T, a: Matrix<'_, T>, b: Matrix<'_, T>, target
     }
 }
 
-/// Sums run in so many parts, each over every so many-th element, that the compiler can make vectors of them.
-const LANES: usize = 16;
 /// Columns whose sums are open at once: as many as the first-level cache holds.
 const OPEN: usize = 256;
 
-/// `alpha * x * b`, element `j` to `j * step`.
-fn multiply_vector<T: Number>(alpha: T, x: &[T], b: Matrix<'_, T>, step: usize, target: Target<'_, T>) {
-    let places = target.stored.iter_mut().step_by(step.max(1));
-    let accumulate = target.accumulate;
-    let put = |to: &mut T, sum: T| *to = if accumulate { *to + alpha * sum } else { alpha * sum };
-    if !b.by_rows {
-        places.take(b.columns).enumerate().for_each(|(column, to)| put(to, dot(x, b.piece(column))));
-        return;
-    }
-    let mut places = places;
-    let mut sums = vec![T::default(); LANES * OPEN.min(b.columns)];
-    for left in (0..b.columns).step_by(OPEN) {
-        let width = OPEN.min(b.columns - left);
-        sums.fill(T::default());
-        for (row, &x) in x.iter().enumerate() {
-            let lane = &mut sums[row % LANES * width..][..width];
-            lane.iter_mut().zip(&b.piece(row)[left..]).for_each(|(sum, &y)| *sum += x * y);
+/// `alpha * x * b`, element `j` to `j * step`. Sums run in [`LANES`] parts, each over every so many-th element, that the compiler
+/// can make vectors of them.
+struct VectorProduct<'a, T> {
+    alpha: T,
+    x: &'a [T],
+    b: Matrix<'a, T>,
+    step: usize,
+    target: Target<'a, T>,
+}
+
+impl<T: Number> NullaryFnOnce for VectorProduct<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { alpha, x, b, step, target } = self;
+        let mut places = target.stored.iter_mut().step_by(step.max(1));
+        let accumulate = target.accumulate;
+        let put = move |to: &mut T, sum: T| *to = if accumulate { *to + alpha * sum } else { alpha * sum };
+        if !b.by_rows {
+            places.take(b.columns).enumerate().for_each(|(column, to)| put(to, dot(x, b.piece(column))));
+            return;
         }
-        let (first, others) = sums.split_at_mut(width);
-        for lane in others[..(LANES - 1) * width].chunks_exact(width) {
-            first.iter_mut().zip(lane).for_each(|(sum, &more)| *sum += more);
+        let mut sums = vec![T::default(); LANES * OPEN.min(b.columns)];
+        for left in (0..b.columns).step_by(OPEN) {
+            let width = OPEN.min(b.columns - left);
+            sums.fill(T::default());
+            for (row, &x) in x.iter().enumerate() {
+                let lane = &mut sums[row % LANES * width..][..width];
+                lane.iter_mut().zip(&b.piece(row)[left..]).for_each(move |(sum, &y)| *sum += x * y);
+            }
+            let (first, others) = sums.split_at_mut(width);
+            for lane in others[..(LANES - 1) * width].chunks_exact(width) {
+                first.iter_mut().zip(lane).for_each(|(sum, &more)| *sum += more);
+            }
+            first.iter().zip(&mut places).for_each(|(&sum, to)| put(to, sum));
         }
-        first.iter().zip(&mut places).for_each(|(&sum, to)| put(to, sum));
     }
 }
 
+#[inline(always)]
 fn dot<T: Number>(x: &[T], y: &[T]) -> T {
     let mut lanes = [T::default(); LANES];
-    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-    let rest = xs.remainder().iter().zip(ys.remainder());
-    for (xs, ys) in xs.zip(ys) {
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (xs, ys) in xs.iter().zip(ys) {
         lanes.iter_mut().zip(xs.iter().zip(ys)).for_each(|(sum, (&x, &y))| *sum += x * y);
     }
-    lanes.iter_mut().zip(rest).for_each(|(sum, (&x, &y))| *sum += x * y);
+    lanes.iter_mut().zip(x_rest.iter().zip(y_rest)).for_each(|(sum, (&x, &y))| *sum += x * y);
     lanes[1..].iter().fold(lanes[0], |sum, &more| sum + more)
 }

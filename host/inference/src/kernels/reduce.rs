@@ -5,6 +5,7 @@ use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
 use super::{Check, Plan, Stop};
+use crate::blocks::BLOCK;
 use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
@@ -18,7 +19,7 @@ const GATHER_NANOSECONDS: f64 = 0.4;
 const WIDE: [DType; 7] =
     [DType::Float16, DType::Float32, DType::Float64, DType::Int32, DType::Int64, DType::Uint32, DType::Uint64];
 
-pub(super) fn reduce(options: &ReduceOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn reduce(options: &ReduceOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let (name, dtypes): (_, &[DType]) = match options.reduction {
         Reduction::L1 => ("reduceL1", &WIDE),
         Reduction::L2 => ("reduceL2", &FLOATS),
@@ -56,11 +57,9 @@ pub(super) fn reduce(options: &ReduceOptions, inputs: &[Tensor]) -> Result<Plan,
     let nanoseconds = (NANOSECONDS + gathering) * count as f64;
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers ordered.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
-                finished = reduce_rows(&ordered.rows::<T>(), count, reduction, target, stop);
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, &shape, |target| {
+                reduce_rows(&ordered.rows::<T>(), count, reduction, target, stop)
+            })
         }, else check.refuse("no such dtype"))
     });
     Ok(plan.with_scratch(copied))
@@ -91,47 +90,74 @@ fn reduce_rows<T: Reduce>(
     stop: &Stop<'_>,
 ) -> Result<(), RunError> {
     for (index, to) in target.iter_mut().enumerate() {
-        *to = T::reduce(&source[index * count..][..count], reduction);
-        stop.worked(count)?;
+        *to = T::reduce(&source[index * count..][..count], reduction, stop)?;
+        stop.worked(1)?;
     }
     Ok(())
 }
 
 /// An element that can be reduced.
 trait Reduce: Element {
-    fn reduce(row: &[Self], reduction: Reduction) -> Self;
+    fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError>;
+}
+
+/// `f` of one part of a row after another, asking between them whether to go on.
+pub(super) fn in_parts<T>(row: &[T], stop: &Stop<'_>, mut f: impl FnMut(&[T])) -> Result<(), RunError> {
+    row.chunks(BLOCK).try_for_each(|part| {
+        f(part);
+        stop.worked(part.len())
+    })
 }
 
 /// The greatest by `beats`; NaN if there is one, as NumPy and WebNN's other operators have it.
-fn extreme<T: Element>(row: &[T], beats: impl Fn(T, T) -> bool) -> T {
+fn extreme<T: Element>(row: &[T], stop: &Stop<'_>, beats: impl Fn(T, T) -> bool) -> Result<T, RunError> {
     #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
     let nan = |x: T| x != x;
-    let mut rest = row.iter();
-    let first = rest.next().copied().unwrap_or_default();
-    let (best, not_a_number) = rest
-        .fold((first, first), |(best, any), &x| (if beats(x, best) { x } else { best }, if nan(x) { x } else { any }));
-    if nan(not_a_number) { not_a_number } else { best }
+    let first = row.first().copied().unwrap_or_default();
+    let mut found = (first, first);
+    in_parts(row, stop, |part| {
+        let next = |(best, any), &x: &T| (if beats(x, best) { x } else { best }, if nan(x) { x } else { any });
+        found = part.iter().fold(found, next);
+    })?;
+    let (best, not_a_number) = found;
+    Ok(if nan(not_a_number) { not_a_number } else { best })
+}
+
+/// The sum of `f` of each element.
+fn sum<T: Element>(row: &[T], stop: &Stop<'_>, f: impl Fn(f64) -> f64) -> Result<f64, RunError> {
+    let mut sum = 0.0;
+    in_parts(row, stop, |part| sum += part.iter().map(|x| f(x.to_f64())).sum::<f64>())?;
+    Ok(sum)
+}
+
+fn fold<T: Copy>(row: &[T], stop: &Stop<'_>, first: T, next: impl Fn(T, T) -> T) -> Result<T, RunError> {
+    let mut result = first;
+    in_parts(row, stop, |part| result = part.iter().fold(result, |result, &x| next(result, x)))?;
+    Ok(result)
 }
 
 // In `f64`, rounded once: exact enough for sums of any length.
 macro_rules! reduce_floats {
     ($($T:ty),*) => {$(
         impl Reduce for $T {
-            fn reduce(row: &[Self], reduction: Reduction) -> Self {
-                let values = || row.iter().map(|x| x.to_f64());
+            fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError> {
                 let result = match reduction {
-                    Reduction::L1 => values().map(f64::abs).sum::<f64>(),
-                    Reduction::L2 => values().map(|x| x * x).sum::<f64>().sqrt(),
-                    Reduction::LogSum => values().sum::<f64>().ln(),
-                    Reduction::LogSumExp => log_sum_exp(extreme(row, |a, b| a > b).to_f64(), values()),
-                    Reduction::Max => return extreme(row, |a, b| a > b),
-                    Reduction::Mean => values().sum::<f64>() / row.len() as f64,
-                    Reduction::Min => return extreme(row, |a, b| a < b),
-                    Reduction::Product => values().product(),
-                    Reduction::Sum => values().sum::<f64>(),
-                    Reduction::SumSquare => values().map(|x| x * x).sum::<f64>(),
+                    Reduction::L1 => sum(row, stop, f64::abs)?,
+                    Reduction::L2 => sum(row, stop, |x| x * x)?.sqrt(),
+                    Reduction::LogSum => sum(row, stop, |x| x)?.ln(),
+                    Reduction::LogSumExp => log_sum_exp(extreme(row, stop, |a, b| a > b)?.to_f64(), row, stop)?,
+                    Reduction::Max => return extreme(row, stop, |a, b| a > b),
+                    Reduction::Mean => sum(row, stop, |x| x)? / row.len() as f64,
+                    Reduction::Min => return extreme(row, stop, |a, b| a < b),
+                    Reduction::Product => {
+                        let mut product = 1.0;
+                        in_parts(row, stop, |part| product *= part.iter().map(|x| x.to_f64()).product::<f64>())?;
+                        product
+                    }
+                    Reduction::Sum => sum(row, stop, |x| x)?,
+                    Reduction::SumSquare => sum(row, stop, |x| x * x)?,
                 };
-                <$T as Element>::from_f64(result)
+                Ok(<$T as Element>::from_f64(result))
             }
         }
     )*};
@@ -140,33 +166,32 @@ macro_rules! reduce_floats {
 reduce_floats!(f16, f32, f64);
 
 /// With the greatest taken out first, so that no exponential overflows.
-fn log_sum_exp(greatest: f64, values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    if values.len() == 0 {
-        return f64::NEG_INFINITY;
+fn log_sum_exp<T: Element>(greatest: f64, row: &[T], stop: &Stop<'_>) -> Result<f64, RunError> {
+    if row.is_empty() {
+        return Ok(f64::NEG_INFINITY);
     }
     if !greatest.is_finite() {
-        return greatest;
+        return Ok(greatest);
     }
-    greatest + values.map(|x| (x - greatest).exp()).sum::<f64>().ln()
+    Ok(greatest + sum(row, stop, |x| (x - greatest).exp())?.ln())
 }
 
 macro_rules! reduce_integers {
     ($($T:ty, $abs:expr;)*) => {$(
         impl Reduce for $T {
-            fn reduce(row: &[Self], reduction: Reduction) -> Self {
-                let values = row.iter().copied();
+            fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError> {
                 match reduction {
-                    Reduction::Max => extreme(row, |a, b| a > b),
-                    Reduction::Min => extreme(row, |a, b| a < b),
-                    Reduction::Product => values.fold(1, <$T>::wrapping_mul),
-                    Reduction::SumSquare => values.fold(0, |sum, x| sum.wrapping_add(x.wrapping_mul(x))),
-                    Reduction::L1 => values.fold(0, |sum, x: $T| sum.wrapping_add(($abs)(x))),
+                    Reduction::Max => extreme(row, stop, |a, b| a > b),
+                    Reduction::Min => extreme(row, stop, |a, b| a < b),
+                    Reduction::Product => fold(row, stop, 1, <$T>::wrapping_mul),
+                    Reduction::SumSquare => fold(row, stop, 0, |sum, x| sum.wrapping_add(x.wrapping_mul(x))),
+                    Reduction::L1 => fold(row, stop, 0, |sum, x: $T| sum.wrapping_add(($abs)(x))),
                     // The others are refused for integers before.
                     Reduction::Sum
                     | Reduction::L2
                     | Reduction::LogSum
                     | Reduction::LogSumExp
-                    | Reduction::Mean => values.fold(0, <$T>::wrapping_add),
+                    | Reduction::Mean => fold(row, stop, 0, <$T>::wrapping_add),
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::{RunError, Tensor};
 /// One element of the result, per tap along both axes.
 const NANOSECONDS_PER_TAP: f64 = 0.3;
 
-pub(super) fn resample2d(options: Resample2dOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn resample2d(options: Resample2dOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("resample2d");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &NUMBERS)?;
@@ -59,18 +59,17 @@ fn resample<T: Sample>(
     mode: InterpolationMode,
     stop: &Stop<'_>,
 ) -> Result<Tensor, RunError> {
-    let mut finished = Ok(());
-    let result = Tensor::filled_until::<T>(stop, shape, |target| {
-        if !target.is_empty() {
-            let source = input.rows::<T>();
-            finished = match mode {
-                InterpolationMode::NearestNeighbor => pick(&source, target, &geometry, stop),
-                InterpolationMode::Linear => interpolate::<T, 2>(&source, target, &geometry, stop),
-                InterpolationMode::Cubic => interpolate::<T, 4>(&source, target, &geometry, stop),
-            };
+    Tensor::filled_until::<T>(stop, shape, |target| {
+        if target.is_empty() {
+            return Ok(());
         }
-    });
-    finished.and(result)
+        let source = input.rows::<T>();
+        match mode {
+            InterpolationMode::NearestNeighbor => pick(&source, target, &geometry, stop),
+            InterpolationMode::Linear => interpolate::<T, 2>(&source, target, &geometry, stop),
+            InterpolationMode::Cubic => interpolate::<T, 4>(&source, target, &geometry, stop),
+        }
+    })
 }
 
 /// A row-major tensor seen as five axes, of which two change their lengths: `(from, to)`.

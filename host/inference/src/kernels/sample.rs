@@ -12,7 +12,8 @@ pub(super) trait Real:
     Copy + Default + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
     fn from_f64(x: f64) -> Self;
-    fn exp(self) -> Self;
+    /// The exponential of a number that is not above 0; `FUSED` where the machine [`fuses`](crate::vectors::fuses).
+    fn exp_to_1<const FUSED: bool>(self) -> Self;
 }
 
 impl Real for f32 {
@@ -21,8 +22,8 @@ impl Real for f32 {
         x as Self
     }
     #[inline(always)]
-    fn exp(self) -> Self {
-        super::math::exp(self)
+    fn exp_to_1<const FUSED: bool>(self) -> Self {
+        super::math::exp_to_1::<FUSED>(self)
     }
 }
 
@@ -32,7 +33,7 @@ impl Real for f64 {
         x
     }
     #[inline]
-    fn exp(self) -> Self {
+    fn exp_to_1<const FUSED: bool>(self) -> Self {
         self.exp()
     }
 }

@@ -10,7 +10,7 @@ use crate::{RunError, Tensor};
 /// Copying one element.
 const COPY_NANOSECONDS: f64 = 0.15;
 
-pub(super) fn scatter_elements(axis: u32, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn scatter_elements(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("scatterElements");
     let [data, indices, updates] = check.inputs(inputs)?;
     let axis = Indices::check_elements(check, &indices, axis, &data)?;
@@ -18,7 +18,7 @@ pub(super) fn scatter_elements(axis: u32, inputs: &[Tensor]) -> Result<Plan, Run
     Ok(scatter(check, [data, indices, updates], Place::Elements(axis)))
 }
 
-pub(super) fn scatter_nd(inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn scatter_nd(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("scatterND");
     let [data, indices, updates] = check.inputs(inputs)?;
     Indices::check(check, &indices)?;
@@ -51,14 +51,12 @@ enum Place {
 
 fn scatter(check: Check, [data, indices, updates]: [Tensor; 3], place: Place) -> Plan {
     let (list, new) = (indices.clone(), updates.clone());
-    let plan = Plan::compute(check.0, data.dtype(), data.shape().to_vec(), COPY_NANOSECONDS, move |stop| {
+    let plan = Plan::compute(check.0, data.dtype(), data.layout().shape.clone(), COPY_NANOSECONDS, move |stop| {
         with_dtype!(data.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, data.shape(), |target| {
-                finished = copy_blocks(&data, data.layout(), target, stop)
-                    .and_then(|()| put::<T>(place, &indices, &updates, data.shape(), target, stop));
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, data.shape(), |target| {
+                copy_blocks(&data, data.layout(), target, stop)
+                    .and_then(|()| put::<T>(place, &indices, &updates, data.shape(), target, stop))
+            })
         })
     });
     let elements = |tensor: &Tensor| tensor.layout().len() as f64;

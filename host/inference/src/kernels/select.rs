@@ -15,7 +15,7 @@ const WHERE_NANOSECONDS: f64 = 0.25;
 /// Copying one element.
 const COPY_NANOSECONDS: f64 = 0.15;
 
-pub(super) fn select(inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn select(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("where");
     let [condition, a, b] = check.inputs(inputs)?;
     check.that(matches!(condition.dtype(), DType::Boolean | DType::Uint8), || {
@@ -31,14 +31,12 @@ pub(super) fn select(inputs: &[Tensor]) -> Result<Plan, RunError> {
     let scratch = copied.map(|input| BLOCK * input.dtype().size_bytes()).sum();
     let plan = Plan::compute(check.0, a.dtype(), shape.clone(), WHERE_NANOSECONDS, move |stop| {
         with_dtype!(a.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, &shape, |target| {
-                finished = match condition.dtype() {
+            Tensor::filled_until::<T>(stop, &shape, |target| {
+                match condition.dtype() {
                     DType::Boolean => choose::<bool, T>(&condition, &a, &b, target, stop),
                     _ => choose::<u8, T>(&condition, &a, &b, target, stop),
-                };
-            });
-            finished.and(result)
+                }
+            })
         })
     });
     Ok(plan.with_scratch(scratch))
@@ -76,20 +74,18 @@ fn rows<'a, T: Element>(tensor: &'a Tensor, layout: &Layout, copy: &'a mut Vec<T
     copy
 }
 
-pub(super) fn triangular(options: TriangularOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn triangular(options: TriangularOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("triangular");
     let [input] = check.inputs(inputs)?;
     let [.., rows, columns] = *input.shape() else {
         return check.refuse(format!("the input must have two axes at least, is {:?}", input.shape()));
     };
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), COPY_NANOSECONDS, move |stop| {
+    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), COPY_NANOSECONDS, move |stop| {
         with_dtype!(input.dtype(), T => {
-            let mut finished = Ok(());
-            let result = Tensor::filled_until::<T>(stop, input.shape(), |target| {
-                finished = copy_blocks(&input, input.layout(), target, stop)
-                    .and_then(|()| clear_triangle::<T>(options, rows, columns, target, stop));
-            });
-            finished.and(result)
+            Tensor::filled_until::<T>(stop, input.shape(), |target| {
+                copy_blocks(&input, input.layout(), target, stop)
+                    .and_then(|()| clear_triangle::<T>(options, rows, columns, target, stop))
+            })
         })
     }))
 }

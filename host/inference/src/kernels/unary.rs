@@ -4,9 +4,10 @@ use spillway_types::operator::{ClampOptions, UnaryOperator};
 use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
-use super::elementwise::{map_elements, map_floats};
+use super::elementwise::{map_elements, map_fused};
 use super::{Check, Plan, Stop, math};
 use crate::element::{Element, with_dtype};
+use crate::vectors::fuses;
 use crate::{DType, RunError, Tensor};
 
 /// One element through a logarithm, a sine; where it is no `float32`, through an exponential.
@@ -24,7 +25,7 @@ const SIMPLE_NANOSECONDS: f64 = 0.2;
 const SIGNED: [DType; 7] =
     [DType::Float16, DType::Float32, DType::Float64, DType::Int8, DType::Int16, DType::Int32, DType::Int64];
 
-pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     use UnaryOperator as Is;
     let logic = [DType::Boolean, DType::Uint8];
     let (name, dtypes, nanoseconds): (_, &[DType], _) = match operator {
@@ -68,19 +69,20 @@ pub(super) fn unary(operator: UnaryOperator, inputs: &[Tensor]) -> Result<Plan, 
         _ => input.dtype(),
     };
     if matches!(operator, Is::IsInfinite | Is::IsNan) {
-        return Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |stop| {
+        return Ok(Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| {
             with_dtype!(floats input.dtype(), T => match operator {
                 Is::IsNan => map_elements(&input, stop, |x: T| x.is_nan()),
                 _ => map_elements(&input, stop, |x: T| x.is_infinite()),
             }, else check.refuse("no such dtype"))
         }));
     }
-    Ok(Plan::compute(name, dtype, input.shape().to_vec(), nanoseconds, move |stop| match input.dtype() {
+    Ok(Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| match input.dtype() {
         DType::Boolean => map_elements(&input, stop, |x: bool| !x),
         DType::Uint8 => map_elements(&input, stop, |x: u8| x == 0),
-        DType::Float16 => half(operator, Map { input: &input, stop }),
-        DType::Float32 => single(operator, Map { input: &input, stop }),
-        DType::Float64 => double(operator, Map { input: &input, stop }),
+        DType::Float16 => half::<false, _>(operator, Map::<false> { input: &input, stop }),
+        DType::Float32 if fuses() => single::<true, _>(operator, Map::<true> { input: &input, stop }),
+        DType::Float32 => single::<false, _>(operator, Map::<false> { input: &input, stop }),
+        DType::Float64 => double::<false, _>(operator, Map::<false> { input: &input, stop }),
         DType::Int8 => i8::apply(&input, operator, stop),
         DType::Int16 => i16::apply(&input, operator, stop),
         DType::Int32 => i32::apply(&input, operator, stop),
@@ -95,13 +97,13 @@ pub(crate) trait Apply<T> {
     fn apply(self, f: impl Fn(T) -> T + Copy) -> Self::Output;
 }
 
-/// Every element of a tensor into another.
-struct Map<'a> {
+/// Every element of a tensor into another; `FUSED` where the machine [`fuses`].
+struct Map<'a, const FUSED: bool> {
     input: &'a Tensor,
     stop: &'a Stop<'a>,
 }
 
-impl Apply<f16> for Map<'_> {
+impl<const FUSED: bool> Apply<f16> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
     fn apply(self, f: impl Fn(f16) -> f16 + Copy) -> Self::Output {
@@ -109,15 +111,15 @@ impl Apply<f16> for Map<'_> {
     }
 }
 
-impl Apply<f32> for Map<'_> {
+impl<const FUSED: bool> Apply<f32> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
     fn apply(self, f: impl Fn(f32) -> f32 + Copy) -> Self::Output {
-        map_floats(self.input, self.stop, f)
+        map_fused::<FUSED>(self.input, self.stop, f)
     }
 }
 
-impl Apply<f64> for Map<'_> {
+impl<const FUSED: bool> Apply<f64> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
     fn apply(self, f: impl Fn(f64) -> f64 + Copy) -> Self::Output {
@@ -127,8 +129,8 @@ impl Apply<f64> for Map<'_> {
 
 macro_rules! floats {
     ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $math:ident) => {
-        /// Hands over the function of `operator`.
-        pub(crate) fn $name<A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
+        /// Hands over the function of `operator`; `FUSED` where the machine [`fuses`].
+        pub(crate) fn $name<const FUSED: bool, A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
             macro_rules! each {
                 ($f:expr) => {
                     apply.apply(|x: $T| {
@@ -142,24 +144,24 @@ macro_rules! floats {
                 Is::Abs => each!(|x| x.abs()),
                 Is::Ceil => each!(|x| x.ceil()),
                 Is::Cos => each!(|x| x.cos()),
-                Is::Erf => each!(|x| $math::erf(x)),
-                Is::Exp => each!(|x| $math::exp(x)),
+                Is::Erf => each!(|x| $math::erf::<FUSED>(x)),
+                Is::Exp => each!(|x| $math::exp::<FUSED>(x)),
                 Is::Floor => each!(|x| x.floor()),
-                Is::Gelu => each!(|x| 0.5 * x * (1.0 + $math::erf(x * std::$F::consts::FRAC_1_SQRT_2))),
+                Is::Gelu => each!(|x| 0.5 * x * (1.0 + $math::erf::<FUSED>(x * std::$F::consts::FRAC_1_SQRT_2))),
                 Is::Log => each!(|x| x.ln()),
                 Is::Neg => each!(|x| -x),
                 Is::Reciprocal => each!(|x| 1.0 / x),
                 Is::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
                 Is::RoundEven => each!(|x| x.round_ties_even()),
-                Is::Sigmoid => each!(|x| $math::sigmoid(x)),
+                Is::Sigmoid => each!(|x| $math::sigmoid::<FUSED>(x)),
                 Is::Sign => each!(|x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
                 Is::Sin => each!(|x| x.sin()),
                 Is::Sqrt => each!(|x| x.sqrt()),
                 Is::Tan => each!(|x| x.tan()),
-                Is::Tanh => each!(|x| $math::tanh(x)),
+                Is::Tanh => each!(|x| $math::tanh::<FUSED>(x)),
                 Is::HardSwish => each!(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
                 // For large `x` the exponential would overflow, for small ones the sum would lose it.
-                Is::Softplus => each!(|x| x.max(0.0) + $math::exp(-x.abs()).ln_1p()),
+                Is::Softplus => each!(|x| x.max(0.0) + $math::exp::<FUSED>(-x.abs()).ln_1p()),
                 Is::Softsign => each!(|x| x / (1.0 + x.abs())),
                 // Decided before, or refused for floats.
                 Is::Identity | Is::IsInfinite | Is::IsNan | Is::LogicalNot => each!(|x| x),
@@ -174,17 +176,19 @@ floats!(double, f64, f64, |x| x, |x| x, precise);
 
 /// The same functions of `f64`.
 mod precise {
-    pub(super) use libm::erf;
+    pub(super) fn erf<const FUSED: bool>(x: f64) -> f64 {
+        libm::erf(x)
+    }
 
-    pub(super) fn exp(x: f64) -> f64 {
+    pub(super) fn exp<const FUSED: bool>(x: f64) -> f64 {
         x.exp()
     }
 
-    pub(super) fn sigmoid(x: f64) -> f64 {
+    pub(super) fn sigmoid<const FUSED: bool>(x: f64) -> f64 {
         1.0 / (1.0 + (-x).exp())
     }
 
-    pub(super) fn tanh(x: f64) -> f64 {
+    pub(super) fn tanh<const FUSED: bool>(x: f64) -> f64 {
         x.tanh()
     }
 }
@@ -212,7 +216,7 @@ macro_rules! integers {
 
 integers!(i8, i16, i32, i64);
 
-pub(super) fn clamp(options: ClampOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn clamp(options: ClampOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("clamp");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &NUMBERS)?;
@@ -220,7 +224,7 @@ pub(super) fn clamp(options: ClampOptions, inputs: &[Tensor]) -> Result<Plan, Ru
     let greatest = options.max_value.unwrap_or(f64::INFINITY);
     // So written, NaN is refused with the rest.
     check.that(least <= greatest, || format!("`min-value` {least} must not be above `max-value` {greatest}"))?;
-    Ok(Plan::compute(check.0, input.dtype(), input.shape().to_vec(), SIMPLE_NANOSECONDS, move |stop| {
+    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), SIMPLE_NANOSECONDS, move |stop| {
         with_dtype!(numbers input.dtype(), T => {
             let is_float = FLOATS.contains(&input.dtype());
             // An integer that is at least 0.5 is at least 1.

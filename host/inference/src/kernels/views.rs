@@ -9,7 +9,7 @@ use crate::{RunError, Tensor, byte_length};
 /// Copying one element to where it lies row by row.
 const COPY_NANOSECONDS: f64 = 0.4;
 
-pub(super) fn reshape(shape: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn reshape(shape: &[u32], inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("reshape");
     let [input] = check.inputs(inputs)?;
     let shape = lengths(check, shape)?;
@@ -21,7 +21,7 @@ pub(super) fn reshape(shape: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError
     })?;
     if input.layout().is_row_major() {
         let strides = row_major_strides(&shape);
-        let layout = Layout { shape, strides, offset: input.layout().offset };
+        let layout = Layout { shape: shape.into(), strides, offset: input.layout().offset };
         return Ok(Plan::view(check.0, input.view(layout)));
     }
     Ok(Plan::compute(check.0, input.dtype(), shape.clone(), COPY_NANOSECONDS, move |_| {
@@ -30,7 +30,7 @@ pub(super) fn reshape(shape: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError
     }))
 }
 
-pub(super) fn expand(shape: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn expand(shape: &[u32], inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("expand");
     let [input] = check.inputs(inputs)?;
     let shape = lengths(check, shape)?;
@@ -46,7 +46,7 @@ pub(super) fn expand(shape: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError>
     Ok(Plan::view(check.0, input.view(input.layout().expand(&shape))))
 }
 
-pub(super) fn transpose(permutation: &[u32], inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn transpose(permutation: &[u32], inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("transpose");
     let [input] = check.inputs(inputs)?;
     let rank = input.shape().len();
@@ -61,7 +61,7 @@ pub(super) fn transpose(permutation: &[u32], inputs: &[Tensor]) -> Result<Plan, 
     Ok(Plan::view(check.0, input.view(input.layout().transpose(&permutation))))
 }
 
-pub(super) fn slice(options: &SliceOptions, inputs: &[Tensor]) -> Result<Plan, RunError> {
+pub(super) fn slice(options: &SliceOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("slice");
     let [input] = check.inputs(inputs)?;
     let starts = check.per_axis("starts", &options.starts, &input)?;

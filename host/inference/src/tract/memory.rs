@@ -21,9 +21,9 @@ use crate::RunError;
 /// Elements of an input that are looked at to tell the shape of a result: more than any list of lengths has.
 const MOST_LENGTHS: usize = 64;
 
-/// Refuses a run whose results that are alive at once take more than `limit_bytes`, where the axes have these lengths. What
-/// cannot be told counts for nothing here, and is for [`admit`].
-pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) -> Result<(), RunError> {
+/// What the results of a run that are alive at once take, where the axes have these lengths; refuses it where that is more
+/// than `limit_bytes`. What cannot be told counts for nothing here, and is for [`admit`].
+pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) -> Result<u64, RunError> {
     let model = plan.model();
     let order = plan.order_without_consts();
     let mut last_use: HashMap<usize, usize> = HashMap::new();
@@ -52,7 +52,7 @@ pub(super) fn admit_plan(plan: &Plan, symbols: &SymbolValues, limit_bytes: u64) 
             alive = alive.saturating_sub(bytes(*ended));
         }
     }
-    first_beyond.map_or(Ok(()), |node| Err(too_much(model.node(node), most, limit_bytes)))
+    first_beyond.map_or(Ok(most), |node| Err(too_much(model.node(node), most, limit_bytes)))
 }
 
 fn node_bytes(model: &TypedModel, node: usize, symbols: &SymbolValues) -> u64 {

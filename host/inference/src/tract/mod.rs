@@ -36,7 +36,7 @@ use spillway_types::Specialization;
 use tract_onnx::prelude::TractError;
 
 use crate::weights::{self, Weights};
-use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType};
+use crate::{Engine, LoadError, LoadedModel, RunError, Tensor, TensorType, Within};
 use axes::Axes;
 use graph::Graph;
 use plan::{Plans, Source};
@@ -140,18 +140,20 @@ impl LoadedModel for TractModel {
     }
 
     fn run(&self, inputs: Vec<Tensor>, stop: &dyn Fn() -> bool) -> Result<Vec<Tensor>, RunError> {
-        self.run_within(inputs, stop, u64::MAX)
+        self.run_within(inputs, stop, u64::MAX.into())
     }
 
     fn run_within(
         &self,
         inputs: Vec<Tensor>,
         stop: &dyn Fn() -> bool,
-        limit_bytes: u64,
+        within: Within<'_>,
     ) -> Result<Vec<Tensor>, RunError> {
+        let limit_bytes = within.limit_bytes;
         let lengths = self.axes.lengths(&self.inputs, &inputs)?;
         let plan = self.plans.find_or_make(&self.axes, &lengths, limit_bytes)?;
-        memory::admit_plan(&plan, &self.axes.values(&lengths), limit_bytes)?;
+        let estimated = memory::admit_plan(&plan, &self.axes.values(&lengths), limit_bytes)?;
+        let _charged = within.charge(estimated)?;
         let outputs = run::run(&plan, inputs, stop, limit_bytes)?;
         // TFLite files say of what shape their results are, and nobody holds them to it.
         match self.outputs.iter().zip(&outputs).find(|(declared, output)| !declared.admits(output)) {

@@ -35,7 +35,8 @@ fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
     outputs
 }
 
-/// What a graph of just `operator` gives: with its inputs as inputs, and with all of them as constants.
+/// What a graph of just `operator` gives: with its inputs as inputs, with all of them as constants, and where memory of its
+/// result's type and size has been used in the same run.
 pub(crate) fn alone(operator: &Operator, inputs: &[Tensor]) -> Vec<Tensor> {
     if matches!(operator, Operator::DecodeImage(_)) {
         return Vec::new();
@@ -45,10 +46,35 @@ pub(crate) fn alone(operator: &Operator, inputs: &[Tensor]) -> Vec<Tensor> {
     let operations = vec![operation(operator.clone(), &all)];
     let given = Definition { inputs: inputs.iter().map(described).collect(), operations, outputs: vec![last] };
     let known = Definition { inputs: Vec::new(), ..given.clone() };
-    let (given, known) = (build(given, Vec::new()).unwrap(), build(known, inputs.to_vec()).unwrap());
-    let mut results = run(&given, inputs);
+    let (alone, known) = (build(given.clone(), Vec::new()).unwrap(), build(known, inputs.to_vec()).unwrap());
+    let mut results = run(&alone, inputs);
     results.extend(run(&known, &[]));
+    results.extend(after_another(given, inputs, &results[0]));
     results
+}
+
+/// The result of the one operation of `given` again, after another result of its type and size has come and gone.
+fn after_another(given: Definition, inputs: &[Tensor], result: &Tensor) -> Option<Tensor> {
+    let bytes = result.byte_length();
+    if bytes == 0 || inputs.is_empty() {
+        return None;
+    }
+    let ones = Tensor::from_bytes(result.dtype(), &[bytes / result.dtype().size_bytes()], &vec![1; bytes]).unwrap();
+    let first = tensor_of(Int32, &[1], &[0.0]);
+    let count = inputs.len() as u32;
+    let mut definition = given;
+    definition.inputs.extend([described(&ones), described(&first)]);
+    let mut operation_itself = definition.operations.remove(0);
+    operation_itself.inputs = (0..count).collect();
+    // What is reversed goes when its first element is taken.
+    definition.operations = vec![
+        operation(Operator::Reverse(None), &[count]),
+        operation(Operator::Gather(0), &[count + 2, count + 1]),
+        operation_itself,
+    ];
+    definition.outputs = vec![count + 3, count + 4];
+    let all: Vec<Tensor> = inputs.iter().cloned().chain([ones, first]).collect();
+    run(&build(definition, Vec::new()).unwrap(), &all).pop()
 }
 
 fn noise(shape: &[usize], seed: u32) -> Tensor {
@@ -210,11 +236,15 @@ fn what_does_not_hold_is_refused_by_the_number_of_the_operation() {
         ("a graph has at most 50000 operations, given 1000000", &|d| {
             d.operations = vec![operation(RELU, &[0]); 1_000_000];
         }),
+        ("a graph has at most 10000 outputs, given 1000000", &|d| d.outputs = vec![4; 1_000_000]),
+        ("a graph has at most 10000 inputs, given 1000000", &|d| d.inputs = vec![d.inputs[0].clone(); 1_000_000]),
     ];
     for (expected, change) in cases {
         let message = with(change);
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
     }
+    let many = refused(good.clone(), vec![constants[0].clone(); 10_001]);
+    assert!(many.contains("a graph has at most 10000 constants, given 10001"), "{many}");
     let missing = refused(good.clone(), constants[..1].to_vec());
     assert!(missing.contains("operation 1: "), "{missing}");
     let graph = build(good, constants).unwrap();
@@ -285,4 +315,34 @@ fn graphs_that_are_built_of_the_same_are_one_while_they_are_used() {
         24,
         "who holds it goes on"
     );
+}
+
+#[test]
+fn a_constant_that_is_a_vast_view_is_neither_copied_nor_hashed_for_ever() {
+    let vast = compute(Operator::Expand(vec![1 << 20, 1 << 20, 1 << 20]), &[&tensor_of(DType::Uint8, &[1], &[1.0])]);
+    let operations =
+        vec![operation(Operator::Slice(SliceOptions { starts: vec![0; 3], sizes: vec![1; 3], strides: vec![] }), &[0])];
+    let definition = Definition { inputs: Vec::new(), operations, outputs: vec![1] };
+    let asked = Cell::new(0);
+    let stop = || asked.replace(asked.get() + 1) >= 10;
+    let error = Graphs::default().build(definition.clone(), vec![vast.clone()], &|_| Ok(()), &stop).unwrap_err();
+    assert_eq!((error, asked.get()), (RunError::DeadlineExceeded, 11));
+    // A small part of it is a constant like others, whatever else is there.
+    let part =
+        compute(Operator::Slice(SliceOptions { starts: vec![5; 3], sizes: vec![3, 2, 2], strides: vec![] }), &[&vast]);
+    let graph = Graphs::default().build(definition, vec![part], &|_| Ok(()), &|| false).unwrap();
+    assert_eq!(values(&run(&graph, &[])[0]), [1.0]);
+}
+
+#[test]
+fn an_output_that_is_named_twice_is_two_tensors() {
+    let definition = Definition {
+        inputs: vec![OperandDescriptor { data_type: Float32, shape: vec![4] }],
+        operations: vec![operation(RELU, &[0])],
+        outputs: vec![1, 1],
+    };
+    let graph = build(definition, Vec::new()).unwrap();
+    let outputs = run(&graph, &[noise(&[4], 1)]);
+    assert!(bits(&outputs[0]) == bits(&outputs[1]) && !outputs[0].shares_storage_with(&outputs[1]));
+    assert_eq!(graph.working_bytes(), 0);
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
 use spillway_inference::{
-    DType, Engine, LoadError, ModelSource, Models, OpenError, RunError, RunMemory, ScreenError, Screening, Tensor,
-    TractEngine,
+    DType, Engine, Ledger, LoadError, ModelSource, Models, OpenError, RunError, RunMemory, ScreenError, Screening,
+    Tensor, TractEngine, Within,
 };
 use spillway_types::{Digest, Specialization};
 
@@ -113,6 +113,39 @@ fn a_run_within_its_memory_is_not_disturbed() {
     assert!(model.run(input(1000), &|| false).is_ok());
     // Two results of two columns are alive at once, 16 bytes a row.
     assert!(matches!(model.run(input(100_000), &|| false), Err(RunError::TooMuchMemory { .. })));
+}
+
+/// A ledger with so much room.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: u64,
+    charged: Mutex<Vec<u64>>,
+}
+
+impl Ledger for Room {
+    fn charge(&self, bytes: u64) -> Result<Box<dyn std::any::Any + Send>, String> {
+        self.charged.lock().unwrap().push(bytes);
+        if bytes <= self.bytes { Ok(Box::new(())) } else { Err(format!("{bytes} bytes do not fit")) }
+    }
+}
+
+#[test]
+fn what_a_run_is_estimated_to_take_is_charged_before_it_takes_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dense.onnx");
+    let engine = RunMemory::new(TractEngine, 1 << 20);
+    let model = engine.load(std::fs::read(path).unwrap(), &Specialization::default()).unwrap();
+    let run = |room: &Room| {
+        let input = Tensor::from_bytes(DType::Float32, &[1000, 3], &vec![0; 12_000]).unwrap();
+        let within = Within { limit_bytes: u64::MAX, ledger: Some(room) };
+        model.run_within(vec![input], &|| false, within)
+    };
+    let wide = Room { bytes: 1 << 20, ..Room::default() };
+    assert!(run(&wide).is_ok());
+    let charged = wide.charged.lock().unwrap();
+    // As above, 16 bytes a row at least; once.
+    assert!(charged.len() == 1 && (16_000..100_000).contains(&charged[0]), "{charged:?}");
+    let error = run(&Room { bytes: charged[0] - 1, ..Room::default() }).unwrap_err();
+    assert_eq!(error, RunError::OutOfMemory(format!("{} bytes do not fit", charged[0])));
 }
 
 /// Refuses what it is told to, and notes what it saw.

@@ -412,3 +412,68 @@ fn a_crop_through_a_projective_map_is_as_by_opencv() {
     let result = compute(Warp(options), &[&recorded(&case["inputs"][0])]);
     assert_eq!(difference("warp_crop", &result, case), None);
 }
+
+fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
+    Tensor::from_bytes(Float32, shape, &numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()).unwrap()
+}
+
+/// As NumPy computes `exp(x - max) / sum`: what is masked has no part, and what is nothing but masked, or beyond all numbers,
+/// has no answer.
+#[test]
+fn softmax_of_infinities_and_of_what_is_no_number() {
+    const INFINITY: f32 = f32::INFINITY;
+    // Longer than a vector, so that all its paths are taken.
+    let masked: Vec<f32> = (0..70).map(|index| if index % 2 == 0 { 3.0 } else { -INFINITY }).collect();
+    for axis in [0, 1] {
+        let lie = |numbers: &[f32]| {
+            if axis == 1 { floats(&[1, numbers.len()], numbers) } else { floats(&[numbers.len(), 1], numbers) }
+        };
+        let of = |numbers: &[f32]| values(&compute(Softmax(axis), &[&lie(numbers)]));
+        let shared = of(&masked);
+        assert!(shared.iter().skip(1).step_by(2).all(|x| *x == 0.0), "{shared:?}");
+        assert!(shared.iter().step_by(2).all(|x| (x - 1.0 / 35.0).abs() < 1e-8), "{shared:?}");
+        for numbers in [
+            vec![-INFINITY; 70],
+            vec![INFINITY; 70],
+            [&masked[..], &[f32::NAN]].concat(),
+            [&[f32::NAN], &masked[..]].concat(),
+        ] {
+            assert!(of(&numbers).iter().all(|x| x.is_nan()), "{numbers:?}");
+        }
+        let beyond = of(&[&masked[..], &[INFINITY]].concat());
+        assert!(beyond.last().unwrap().is_nan() && beyond[..70].iter().all(|x| *x == 0.0 || x.is_nan()), "{beyond:?}");
+        // So far apart that the lesser is no number any more.
+        assert_eq!(of(&[0.0, -1e30, -87.0])[1], 0.0);
+        assert!((of(&[0.0, -80.0])[1] / 1.804_851_4e-35 - 1.0).abs() < 1e-5);
+    }
+}
+
+/// `matmul`, `gemm` and `conv2d` keep to IEEE 754: a row that meets NaN is NaN, and what does not meet it is not.
+#[test]
+fn products_with_infinities_and_with_what_is_no_number() {
+    for size in [3, 40] {
+        let mut numbers = vec![1.0; size * size];
+        (numbers[0], numbers[size]) = (f32::NAN, f32::INFINITY);
+        let (a, ones) = (floats(&[size, size], &numbers), floats(&[size, size], &vec![1.0; size * size]));
+        let gemm = GemmOptions { alpha: 1.0, beta: 1.0, a_transpose: false, b_transpose: false };
+        let image = compute(Reshape(vec![1, size as u32, size as u32, 1]), &[&compute(Transpose(vec![]), &[&a])]);
+        let filter = compute(Reshape(vec![size as u32, size as u32, 1, 1]), &[&ones]);
+        let convolution = crate::nets::conv();
+        for product in [
+            compute(Matmul, &[&a, &ones]),
+            compute(Gemm(gemm), &[&a, &ones]),
+            compute(
+                Transpose(vec![]),
+                &[&compute(
+                    Reshape(vec![size as u32; 2]),
+                    &[&compute(Conv2d(convolution.clone()), &[&image, &filter])],
+                )],
+            ),
+        ] {
+            let product = values(&product);
+            assert!(product[..size].iter().all(|x| x.is_nan()), "{product:?}");
+            assert!(product[size..2 * size].iter().all(|x| *x == f64::INFINITY), "{product:?}");
+            assert!(product[2 * size..].iter().all(|x| *x == size as f64), "{product:?}");
+        }
+    }
+}

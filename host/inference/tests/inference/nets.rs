@@ -126,6 +126,9 @@ fn products_convolutions_and_pools_compute_what_onnx_runtime_does() {
             let again = compute(operator.clone(), &views.iter().collect::<Vec<_>>());
             assert_eq!(bits(&again), bits(&result), "{name}, {how}: on views as on copies of them");
         }
+        for compiled in crate::graphs::alone(&operator, &inputs) {
+            assert_eq!(bits(&compiled), bits(&result), "{name}: in a graph as alone");
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -238,7 +241,7 @@ fn gemm() -> GemmOptions {
     GemmOptions { alpha: 1.0, beta: 1.0, a_transpose: false, b_transpose: false }
 }
 
-fn conv() -> Conv2dOptions {
+pub(crate) fn conv() -> Conv2dOptions {
     Conv2dOptions {
         padding: (0, 0, 0, 0),
         strides: (1, 1),

@@ -147,8 +147,7 @@ impl Build {
 impl Dispatch {
     async fn run(self) -> Result<Vec<(Tensor, Arc<TensorCharge>)>, Error> {
         let Self { graph, inputs, models, turn, outputs, working } = self;
-        let computed = graph.run(inputs, models.threads(), turn).await;
-        drop(working);
+        let computed = graph.run(inputs, models.threads(), turn, (working, outputs.clone())).await;
         Ok(computed.map_err(refused)?.into_iter().zip(outputs).collect())
     }
 }

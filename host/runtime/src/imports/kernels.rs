@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spillway_inference::{Kernel, KernelThreads, Tensor, Turn};
+use spillway_inference::{Kernel, KernelThreads, Meter, Tensor, Turn};
 use spillway_types::operator as native;
 use wasmtime::component::{Access, Accessor, HasSelf, Resource};
 
@@ -19,56 +19,70 @@ use crate::sandbox::{self, SandboxState};
 type Inputs = Vec<Resource<HostTensor>>;
 type Output = Result<Resource<HostTensor>, Error>;
 
-/// A kernel with everything taken out of the store, and charged.
-struct Job {
+/// A kernel with its inputs taken out of the store, and charged.
+struct Charged {
     kernel: Kernel,
-    threads: Arc<KernelThreads>,
-    turn: Turn,
     /// The result's, which a view shares with the tensor that it looks at.
     charge: Arc<TensorCharge>,
-    /// Of working memory; ends with the job.
-    scratch: TensorCharge,
+    /// Of working memory, if there is any; ends when the work does.
+    scratch: Option<TensorCharge>,
 }
 
+/// The same, and where and in whose turn it is to be computed.
+struct Job {
+    charged: Charged,
+    threads: Arc<KernelThreads>,
+    turn: Turn,
+}
+
+type Computed = Result<(Tensor, Arc<TensorCharge>), Error>;
+
 impl SandboxState {
+    fn charged_kernel(&self, operator: native::Operator, inputs: &Inputs) -> wasmtime::Result<Result<Charged, Error>> {
+        let tensors = inputs.iter().map(|input| self.table.get(input).map(|input| input.tensor.clone()));
+        let tensors: Vec<Tensor> = tensors.collect::<Result<_, _>>()?;
+        let first = inputs.first().map(|first| self.table.get(first)).transpose()?;
+        Ok(Kernel::new(operator, tensors).map_err(refused).and_then(|kernel| {
+            let charge = match first.filter(|_| kernel.result_bytes() == 0) {
+                Some(shown) => shown.charge.clone(),
+                None => Arc::new(self.charge_tensor(kernel.result_bytes())?),
+            };
+            let scratch = match kernel.scratch_bytes() {
+                0 => None,
+                bytes => Some(self.charge_tensor(bytes)?),
+            };
+            Ok(Charged { kernel, charge, scratch })
+        }))
+    }
+
     fn kernel_job(
         &self,
         operator: native::Operator,
         inputs: &Inputs,
         invocation: Option<Arc<Invocation>>,
     ) -> wasmtime::Result<Result<Job, Error>> {
-        let inputs: Vec<&HostTensor> = inputs.iter().map(|tensor| self.table.get(tensor)).collect::<Result<_, _>>()?;
-        let first_charge = inputs.first().map(|tensor| tensor.charge.clone());
-        let tensors: Vec<Tensor> = inputs.iter().map(|tensor| tensor.tensor.clone()).collect();
-        Ok(Kernel::new(operator, tensors).map_err(refused).and_then(|kernel| {
-            let charge = match first_charge.filter(|_| kernel.result_bytes() == 0) {
-                Some(shared) => shared,
-                None => Arc::new(self.charge_tensor(kernel.result_bytes())?),
-            };
-            let scratch = self.charge_tensor(kernel.scratch_bytes())?;
-            let threads = self.grants.node_models.threads().clone();
-            Ok(Job { kernel, threads, turn: self.turn(invocation.as_ref()), charge, scratch })
-        }))
+        let charged = self.charged_kernel(operator, inputs)?;
+        let threads = self.grants.node_models.threads().clone();
+        Ok(charged.map(|charged| Job { charged, threads, turn: self.turn(invocation.as_ref()) }))
     }
 
-    fn push_computed(&mut self, computed: Result<(Tensor, Arc<TensorCharge>), Error>) -> Output {
+    fn push_computed(&mut self, computed: Computed) -> Output {
         computed.and_then(|(tensor, charge)| self.push_tensor(tensor, charge))
     }
 }
 
 impl Job {
-    async fn run(self) -> Result<(Tensor, Arc<TensorCharge>), Error> {
-        let Self { kernel, threads, turn, charge, scratch } = self;
-        let computed = kernel.run(&threads, turn).await;
-        drop(scratch);
+    async fn run(self) -> Computed {
+        let Self { charged: Charged { kernel, charge, scratch }, threads, turn } = self;
+        let computed = kernel.run_holding(&threads, turn, (scratch, charge.clone())).await;
         Ok((computed.map_err(refused)?, charge))
     }
 }
 
-impl Job {
+impl Charged {
     /// On the calling thread, because it is short.
-    fn run_short(self) -> Result<(Tensor, Arc<TensorCharge>), Error> {
-        let computed = self.kernel.compute_short(&self.turn);
+    fn compute_short(self, invocation: Option<&Invocation>) -> Computed {
+        let computed = self.kernel.compute_short(invocation.map(|invocation| invocation as &dyn Meter));
         drop(self.scratch);
         Ok((computed.map_err(refused)?, self.charge))
     }
@@ -101,15 +115,16 @@ impl kernels::HostWithStore<SandboxState> for HasSelf<SandboxState> {
         operator: operators::Operator,
         inputs: Inputs,
     ) -> wasmtime::Result<Result<Option<Resource<HostTensor>>, Error>> {
-        let operator = native_operator(operator);
-        let invocation = sandbox::invocation(&mut store);
-        let state = store.get();
-        let computed = match state.kernel_job(operator, &inputs, invocation)? {
-            Ok(job) if !job.kernel.is_short() => return Ok(Ok(None)),
-            Ok(job) => job.run_short(),
-            Err(refused) => Err(refused),
+        let charged = match store.get().charged_kernel(native_operator(operator), &inputs)? {
+            Ok(charged) => charged,
+            Err(refused) => return Ok(Err(refused)),
         };
-        Ok(state.push_computed(computed).map(Some))
+        if !charged.kernel.is_short() {
+            return Ok(Ok(None));
+        }
+        let invocation = sandbox::invocation(&mut store);
+        let computed = charged.compute_short(invocation.as_deref());
+        Ok(store.get().push_computed(computed).map(Some))
     }
 }
 

@@ -46,6 +46,22 @@ impl SandboxState {
     pub(super) fn charge_copy(&self, tensor: &Tensor) -> Result<TensorCharge, Error> {
         self.charge_tensor(tensor.bytes_to_copy())
     }
+
+    /// Some of the bytes of `tensor`, row by row: its own memory, but for views whose elements lie elsewhere.
+    fn range(&self, tensor: &Tensor, offset: u64, length: u64) -> Result<bytes::Bytes, Error> {
+        let have = tensor.byte_length();
+        let start = usize::try_from(offset).ok();
+        let end = offset.checked_add(length).and_then(|end| usize::try_from(end).ok());
+        let Some((start, end)) = start.zip(end).filter(|&(_, end)| end <= have) else {
+            let message = format!("{length} bytes from {offset} are past the end: the tensor has {have} bytes");
+            return Err(error(ErrorCode::InvalidArgument, message));
+        };
+        if tensor.as_bytes().is_some() {
+            return Ok(bytes_of(tensor).slice(start..end));
+        }
+        let _copied = self.charge_tensor(end - start)?;
+        Ok(tensor.bytes_in(start..end).into())
+    }
 }
 
 pub(super) fn error(code: ErrorCode, message: impl Into<String>) -> Error {
@@ -87,7 +103,7 @@ impl HostTensorFunctions for SandboxState {
         offset: u64,
         length: u64,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(range(&self.table.get(&tensor)?.tensor, offset, length).map(|bytes| bytes.to_vec()))
+        Ok(self.range(&self.table.get(&tensor)?.tensor, offset, length).map(|bytes| bytes.to_vec()))
     }
 
     fn drop(&mut self, tensor: Resource<HostTensor>) -> wasmtime::Result<()> {
@@ -127,7 +143,7 @@ pub(super) fn link_in_place(linker: &mut Linker<SandboxState>) -> wasmtime::Resu
         "[method]tensor.read-range",
         |store: StoreContextMut<'_, SandboxState>, (tensor, offset, length): (Resource<HostTensor>, u64, u64)| {
             let tensor = &store.data().table.get(&tensor)?.tensor;
-            Ok((store.data().charge_copy(tensor).and_then(|_copied| range(tensor, offset, length)),))
+            Ok((store.data().range(tensor, offset, length),))
         },
     )?;
     linker.allow_shadowing(false);
@@ -174,19 +190,6 @@ fn checked(dtype: Dtype, shape: &[u32], given: usize) -> Result<(DType, Vec<usiz
 
 fn invalid(cause: spillway_inference::TensorError) -> Error {
     error(ErrorCode::InvalidArgument, cause.to_string())
-}
-
-fn range(tensor: &Tensor, offset: u64, length: u64) -> Result<bytes::Bytes, Error> {
-    let have = tensor.byte_length();
-    let start = usize::try_from(offset).ok();
-    let end = offset.checked_add(length).and_then(|end| usize::try_from(end).ok());
-    let inside = start.zip(end).filter(|&(_, end)| end <= have);
-    inside.map(|(start, end)| bytes_of(tensor).slice(start..end)).ok_or_else(|| {
-        error(
-            ErrorCode::InvalidArgument,
-            format!("{length} bytes from {offset} are past the end: the tensor has {have} bytes"),
-        )
-    })
 }
 
 macro_rules! dtypes {

@@ -155,25 +155,20 @@ impl Convolution {
         shape: &[usize],
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
-        let mut finished = Ok(());
-        let result = Tensor::filled_until::<T>(stop, shape, |target| {
+        Tensor::filled_until::<T>(stop, shape, |target| {
             if target.is_empty() {
-                return;
+                return Ok(());
             }
             if let Some(bias) = bias {
-                finished = spread(&bias.rows::<T>(), target, self.windows.count(), self.layout, stop);
-            }
-            if finished.is_err() {
-                return;
+                spread(&bias.rows::<T>(), target, self.windows.count(), self.layout, stop)?;
             }
             let image = image.rows::<T>();
-            finished = if self.is_depthwise() {
+            if self.is_depthwise() {
                 self.depthwise(&image, filter, target, stop)
             } else {
                 self.products(&image, filter, target, bias.is_some(), stop)
-            };
-        });
-        finished.and(result)
+            }
+        })
     }
 
     fn products<T: Number>(
