@@ -114,19 +114,9 @@ impl Gate {
         expected: &Expected,
     ) -> Result<Admitted, Refusal> {
         let came = Instant::now();
-        let work = expected.work.unwrap_or_default();
         let run = expected.run.map(|run| run.p50).unwrap_or_default();
         let (wait, _) = self.wait(priority, deadline);
-        let (admitted, turn_came) = oneshot::channel();
-        let ends = self.time(deadline);
-        let turn = self.with(|state| {
-            let turn = state.backlog.add(priority, ends, work);
-            state.callers.insert(turn, Caller { permits: permits.clone(), admitted });
-            turn
-        });
-        self.shared.waiting.fetch_add(1, Relaxed);
-        let _waiting = Waiting { gate: self, turn };
-        self.start_next();
+        let (_waiting, turn_came) = self.line_up(permits, priority, deadline, expected);
         let turn = tokio::time::timeout_at(deadline.into(), turn_came).await;
         let mut admitted = turn.ok().and_then(Result::ok).ok_or(Refusal::Deadline)?;
         admitted.expected = Some((came, wait + run));
@@ -136,6 +126,38 @@ impl Gate {
             return Err(Refusal::Overloaded);
         }
         Ok(admitted)
+    }
+
+    /// As [`enter`](Self::enter), for a call that may not wait: its turn is now, or it has none.
+    pub(crate) fn try_enter(
+        &self,
+        permits: &Arc<Semaphore>,
+        priority: Priority,
+        deadline: Instant,
+        expected: &Expected,
+    ) -> Option<Admitted> {
+        let (_waiting, mut turn_came) = self.line_up(permits, priority, deadline, expected);
+        turn_came.try_recv().ok()
+    }
+
+    fn line_up(
+        &self,
+        permits: &Arc<Semaphore>,
+        priority: Priority,
+        deadline: Instant,
+        expected: &Expected,
+    ) -> (Waiting<'_>, oneshot::Receiver<Admitted>) {
+        let (admitted, turn_came) = oneshot::channel();
+        let (ends, work) = (self.time(deadline), expected.work.unwrap_or_default());
+        let turn = self.with(|state| {
+            let turn = state.backlog.add(priority, ends, work);
+            state.callers.insert(turn, Caller { permits: permits.clone(), admitted });
+            turn
+        });
+        self.shared.waiting.fetch_add(1, Relaxed);
+        let waiting = Waiting { gate: self, turn };
+        self.start_next();
+        (waiting, turn_came)
     }
 
     /// Starts all calls that may start now.
@@ -179,8 +201,17 @@ impl Gate {
 }
 
 impl Admitted {
-    /// The call is finished: how long it took says something of the next ones.
-    pub(crate) fn finished(&mut self) {
+    /// The head of the answer is there: how long that took says something of the next calls, and none waits until the rest has
+    /// been taken, which is for the caller to do.
+    pub(crate) fn answered(&mut self) {
+        self.finished();
+        if let Some(number) = self.number.take() {
+            self.gate.with(|state| state.backlog.end(number));
+            self.gate.start_next();
+        }
+    }
+
+    fn finished(&mut self) {
         if let Some((came, expected)) = self.expected.take() {
             let now = self.gate.now();
             self.gate.with(|state| state.correction.learn(expected, came.elapsed(), now));
@@ -252,6 +283,19 @@ mod tests {
         drop(first);
         assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
         assert!(gate.enter(&permits, USUAL, soon(1000), &WORK).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_may_not_wait_begins_at_once_or_not_at_all() {
+        let (gate, permits) = (Gate::new(1), Arc::new(Semaphore::new(9)));
+        let mut first = gate.try_enter(&permits, USUAL, soon(10_000), &WORK).unwrap();
+        assert!(gate.try_enter(&permits, USUAL, soon(10_000), &WORK).is_none());
+        // A caller that takes its time with the answer keeps its own function's place, and nobody else's.
+        first.answered();
+        let second = gate.try_enter(&permits, USUAL, soon(10_000), &WORK).unwrap();
+        assert_eq!(permits.available_permits(), 7);
+        drop((first, second));
+        assert_eq!((gate.work(), permits.available_permits()), (Duration::ZERO, 9));
     }
 
     #[tokio::test]

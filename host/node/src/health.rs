@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use spillway_types::api::{Condition, ConditionKind};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +120,7 @@ impl Health {
             Ok(open) if is_near(open, limit) => of(format!(
                 "{open} of {limit} file handles are open; without free ones, connections and files cannot be opened; {REMEDY}"
             )),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
                 of(format!("all {limit} file handles are open; connections and files cannot be opened; {REMEDY}"))
             }
             _ => None,
@@ -172,6 +173,11 @@ fn disk(folder: &Path, writes: bool) -> Option<Condition> {
         return None;
     }
     let error = probe(folder).err()?;
+    // What there is none of then are handles, which is a condition of its own.
+    if error.raw_os_error().is_some_and(|code| [Errno::MFILE, Errno::NFILE].iter().any(|of| of.raw_os_error() == code))
+    {
+        return None;
+    }
     let folder = folder.display();
     let served = "functions that are deployed are served; deployments and key-value writes are refused";
     Some(match error.kind() {

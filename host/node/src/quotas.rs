@@ -14,7 +14,7 @@ use spillway_types::{FunctionId, Namespace, NamespaceQuota, Problem, ProblemType
 
 use crate::deploy::store_problem;
 use crate::estimates::Expected;
-use crate::ingress::whole_seconds;
+use crate::ingress::{known_seconds, whole_seconds};
 use crate::metrics::QuotaReading;
 use crate::node::Node;
 use crate::revision::Revision;
@@ -195,18 +195,20 @@ fn kind(exceeded: Exceeded) -> &'static str {
 fn refusal(id: &FunctionId, quota: &Quota, exceeded: Exceeded, one_ends: Duration) -> Problem {
     let (what, again) = match exceeded {
         Exceeded::CallsPerSecond(wait) => {
-            (format!("{} calls per second", quota.calls_per_second.unwrap_or_default()), wait)
+            (format!("{} calls per second", quota.calls_per_second.unwrap_or_default()), known_seconds(wait))
         }
-        Exceeded::Concurrent => (format!("{} calls at once", quota.concurrent.unwrap_or_default()), one_ends),
+        Exceeded::Concurrent => {
+            (format!("{} calls at once", quota.concurrent.unwrap_or_default()), whole_seconds(one_ends))
+        }
         Exceeded::Memory => {
-            (format!("{} of sandboxes' memory", format_bytes(quota.memory_bytes.unwrap_or_default())), one_ends)
+            let memory = format_bytes(quota.memory_bytes.unwrap_or_default());
+            (format!("{memory} of sandboxes' memory"), whole_seconds(one_ends))
         }
         Exceeded::KernelTime(wait) => {
             let ms = quota.kernel_time.unwrap_or_default() * 1000.0;
-            (format!("{ms:.0} ms of native inference per second"), wait)
+            (format!("{ms:.0} ms of native inference per second"), known_seconds(wait))
         }
     };
-    let again = whole_seconds(again);
     let namespace = &id.namespace;
     let detail = format!(
         "namespace {namespace} may take {what}, and has; try again in {again} s, or have the operator raise --{} of `spillway quota set {namespace}`",
@@ -230,7 +232,7 @@ mod tests {
         assert!(problem.detail.contains("shop may take 5 calls at once"), "{problem:?}");
         assert!(problem.detail.contains("--concurrent of `spillway quota set shop`"), "{problem:?}");
         let problem = refusal(&id, &quota, Exceeded::KernelTime(Duration::from_secs(900)), Duration::ZERO);
-        assert_eq!(problem.retry_after_seconds.map(|s| s.get()), Some(60));
+        assert_eq!(problem.retry_after_seconds.map(|s| s.get()), Some(900));
         assert!(problem.detail.contains("500 ms of native inference per second"), "{problem:?}");
     }
 

@@ -70,7 +70,12 @@ impl Revision {
         if passes && let Ok(permit) = self.running.clone().try_acquire_owned() {
             return Ok(gate.pass(permit));
         }
-        let _place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue)).ok_or(Refusal::QueueFull)?;
+        let place = Place::take(&self.waiting, u64::from(self.manifest.limits.queue));
+        let Some(_place) = place else {
+            // A full queue, or none, is for those that would wait.
+            let turn = if passes { None } else { gate.try_enter(&self.running, priority, deadline, expected) };
+            return turn.ok_or(Refusal::QueueFull);
+        };
         if !passes {
             return gate.enter(&self.running, priority, deadline, expected).await;
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Sleep;
 
 use crate::{Body, BodyError};
 
@@ -45,9 +46,10 @@ impl Activity {
         }
     }
 
-    /// A body that notes each frame, and keeps `keep` until it is dropped.
-    pub(crate) fn watch<K: Keep>(&self, body: Body, keep: K) -> Body {
-        http_body_util::BodyExt::boxed_unsync(Watched { body, activity: self.clone(), keep })
+    /// A body that notes each frame, breaks off where nothing comes for `patience`, if there is a limit, while it is waited for, and
+    /// keeps `keep` until it is dropped.
+    pub(crate) fn watch<K: Keep>(&self, body: Body, keep: K, patience: Option<Duration>) -> Body {
+        http_body_util::BodyExt::boxed_unsync(Watched { body, activity: self.clone(), keep, patience, late: None })
     }
 }
 
@@ -66,6 +68,9 @@ struct Watched<K> {
     body: Body,
     activity: Activity,
     keep: K,
+    patience: Option<Duration>,
+    /// Set while it is waited for.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl<K: Keep> HttpBody for Watched<K> {
@@ -73,7 +78,13 @@ impl<K: Keep> HttpBody for Watched<K> {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let Some(patience) = self.patience else { return Poll::Pending };
+            let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            ready!(late.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(BodyError::HttpResponseIncomplete)));
+        };
+        self.late = None;
         if frame.is_some() {
             self.activity.touch();
         } else if self.keep.broke_off() {

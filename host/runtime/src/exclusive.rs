@@ -109,7 +109,9 @@ impl Exclusive {
         match tokio::time::timeout_at(invocation.deadline.into(), answered).await {
             Ok(Ok(answer)) => {
                 let (response, activity) = answer?;
-                Ok(response.map(|body| activity.watch(Driven { body, guest }.boxed_unsync(), guard)))
+                Ok(response.map(|body| {
+                    activity.watch(Driven { body, guest }.boxed_unsync(), guard, Some(grants.limits.deadline))
+                }))
             }
             Ok(Err(_)) => Err(Fault::Host("the host panicked while it ran the guest".to_owned())),
             Err(_) => {
@@ -239,7 +241,9 @@ async fn serve(
     let (headers, mut headers_set) = oneshot::channel();
     let resources = (|| {
         let mut http = state.http();
-        let request = http.new_incoming_request(Scheme::Http, request.map(|body| activity.watch(body, ())))?;
+        let scheme =
+            if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) { Scheme::Https } else { Scheme::Http };
+        let request = http.new_incoming_request(scheme, request.map(|body| activity.watch(body, (), None)))?;
         let outparam = http.new_response_outparam(headers)?;
         wasmtime::error::Ok((request, outparam))
     })();

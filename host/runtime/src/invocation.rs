@@ -3,8 +3,8 @@
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use spillway_inference::{Ledger, Meter, Turn};
@@ -60,6 +60,8 @@ pub struct Invocation {
     pub id: InvocationId,
     /// When the response's headers must be there.
     pub deadline: Instant,
+    /// Until when its guest may be at work before its sandbox is lost to the others in it: not for its caller to say.
+    pub limit: Instant,
     /// How urgent its native work is.
     pub priority: Priority,
     /// What part of kernel threads its namespace has in relation to others.
@@ -76,6 +78,22 @@ pub struct Invocation {
     kernel_queue_nanos: AtomicU64,
     /// KiB times microsecond: 64 bits hold a terabyte for months.
     memory: AtomicU64,
+    kept: Mutex<Option<Box<dyn Kept>>>,
+}
+
+/// What is kept until an invocation has ended in all its parts: its guest, and native work for it.
+pub trait Kept: Send + fmt::Debug {
+    /// It has, and its time went there.
+    fn ended(self: Box<Self>, timing: &Timing);
+}
+
+impl Drop for Invocation {
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(kept) = kept {
+            kept.ended(&self.timing());
+        }
+    }
 }
 
 /// Where an invocation's time went, and what it held.
@@ -114,6 +132,7 @@ impl Invocation {
         Self {
             id,
             deadline,
+            limit: deadline,
             priority: Priority::default(),
             kernel_share: 1,
             answered: Arc::default(),
@@ -125,13 +144,27 @@ impl Invocation {
             infer_nanos: AtomicU64::new(0),
             kernel_queue_nanos: AtomicU64::new(0),
             memory: AtomicU64::new(0),
+            kept: Mutex::default(),
         }
+    }
+
+    /// The same, whose guest may be at work until then.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Instant) -> Self {
+        self.limit = limit.max(self.deadline);
+        self
+    }
+
+    /// Keeps what others have no use of before all that works for it has ended.
+    pub fn keep(&self, kept: Box<dyn Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 
     /// The same, as urgent as this, with this part of kernel threads.
     #[must_use]
-    pub fn with_turn(self, priority: Priority, kernel_share: u32) -> Self {
-        Self { priority, kernel_share, ..self }
+    pub fn with_turn(mut self, priority: Priority, kernel_share: u32) -> Self {
+        (self.priority, self.kernel_share) = (priority, kernel_share);
+        self
     }
 
     /// Where its time went so far.

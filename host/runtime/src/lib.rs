@@ -38,7 +38,7 @@ pub use component::Interface;
 pub use fault::Fault;
 pub use function::{Function, FunctionUse};
 pub use host::{GuestRecord, KeyValue, KeyValueError, LogSink, OutboundEnd, OutboundSink};
-pub use invocation::{Invocation, InvocationId, Timing};
+pub use invocation::{Invocation, InvocationId, Kept, Timing};
 pub use outbound::EgressConfig;
 pub use runtime::{FunctionSpec, PrepareError, Prepared, Runtime, RuntimeConfig};
 pub use workers::{cores, like_any_other, serving_runtime};

@@ -188,7 +188,7 @@ impl Attribution {
     pub(crate) fn add(&self, task: GuestTaskId, invocation: &Arc<Invocation>) {
         let mut running = self.lock();
         running.tasks.retain(|_, task| task.invocation.strong_count() > 0 || task.may_come_back());
-        let deadline = invocation.deadline;
+        let deadline = invocation.limit;
         running
             .tasks
             .insert(task, Task { invocation: Arc::downgrade(invocation), deadline, answered: invocation.answered() });

@@ -62,7 +62,10 @@ fn power_of_2(power: i32) -> f32 {
 
 #[inline(always)]
 pub(super) fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<FUSED>(-x))
+    // Of numbers up to 0 the exponential is cheaper, and does not overflow.
+    let power = exp_to_1::<FUSED>(-x.abs());
+    let numerator = if x < 0.0 { power } else { 1.0 };
+    numerator / (1.0 + power)
 }
 
 /// The hyperbolic tangent: a quotient of polynomials, as Eigen's `ptanh` has it.

@@ -4,7 +4,7 @@
 //! read twice, from the cache if it fits there: for both of them, and to be written. Halves are widened first; factors of
 //! channels and rows are computed in `f64`.
 
-use pulp::NullaryFnOnce;
+use pulp::{NullaryFnOnce, Simd, WithSimd};
 use spillway_types::operator::{
     BatchNormalizationOptions, InputOperandLayout, InstanceNormalizationOptions, LayerNormalizationOptions,
 };
@@ -16,7 +16,7 @@ use super::{Check, GATHER_NANOSECONDS, Plan, Stop};
 use crate::blocks::NEAR;
 use crate::element::{Element, with_dtype};
 use crate::layout::map;
-use crate::vectors::{Each, LANES, widest};
+use crate::vectors::{Each, widest};
 use crate::{DType, RunError, Tensor};
 
 /// One element: for `batch`, a product and a sum.
@@ -345,7 +345,7 @@ impl<R: Copy, T, F: Fn(R, R, R) -> T> NullaryFnOnce for Scaled<'_, R, T, F> {
 ///
 /// Sums and sums of squares say both at once, but lose what the mean has more digits than the deviations. Where that is much,
 /// a second pass goes from the mean, and also finds how far off that was, so that sums of 32 bits are enough in both.
-fn standard<R: Real + Element>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Result<Line<R>, RunError> {
+fn standard<R: Summed>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Result<Line<R>, RunError> {
     let count = row.len() as f64;
     let line = |mean: R, [off, squares]: [f64; 2]| {
         let variance = squares - off * off;
@@ -368,57 +368,66 @@ struct Moments<'a, R> {
     mean: R,
 }
 
-impl<R: Real> NullaryFnOnce for Moments<'_, R> {
-    type Output = [[R; LANES]; 2];
+/// In vectors, and two at a time: a compiler may not change the order of sums, and a machine begins to compute more often than
+/// one after another would end.
+macro_rules! moments {
+    ($R:ty: $vectors:ident $splat:ident $add:ident $sub:ident $mul_add:ident $sum:ident) => {
+        impl WithSimd for Moments<'_, $R> {
+            type Output = [f64; 2];
 
-    #[inline(always)]
-    fn call(self) -> Self::Output {
-        let Self { chunk, mean } = self;
-        let add = move |(sums, squares): &mut ([R; LANES], [R; LANES]), block: &[R]| {
-            for ((sum, square), &x) in sums.iter_mut().zip(squares).zip(block) {
-                let deviation = x - mean;
-                *sum = *sum + deviation;
-                *square = *square + deviation * deviation;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) -> [f64; 2] {
+                let (vectors, rest) = S::$vectors(self.chunk);
+                let (zero, mean) = (simd.$splat(0.0), simd.$splat(self.mean));
+                let add = |(sums, squares), x| {
+                    let deviation = simd.$sub(x, mean);
+                    (simd.$add(sums, deviation), simd.$mul_add(deviation, deviation, squares))
+                };
+                let [mut a, mut b] = [(zero, zero); 2];
+                let (pairs, other) = vectors.as_chunks::<2>();
+                for [x, y] in pairs {
+                    (a, b) = (add(a, *x), add(b, *y));
+                }
+                for x in other {
+                    a = add(a, *x);
+                }
+                let [sum, squares] = [simd.$add(a.0, b.0), simd.$add(a.1, b.1)].map(|sums| simd.$sum(sums));
+                let deviations = rest.iter().map(|x| x - self.mean);
+                deviations.fold([sum, squares].map(f64::from), |[sum, squares], deviation| {
+                    [sum + f64::from(deviation), squares + f64::from(deviation * deviation)]
+                })
             }
-        };
-        // Two at a time: one takes a machine less time to begin than to end.
-        let [mut a, mut b] = [([R::default(); LANES], [R::default(); LANES]); 2];
-        let (blocks, rest) = chunk.as_chunks::<{ 2 * LANES }>();
-        for block in blocks {
-            add(&mut a, &block[..LANES]);
-            add(&mut b, &block[LANES..]);
         }
-        let (blocks, rest) = rest.as_chunks::<LANES>();
-        blocks.iter().for_each(|block| add(&mut a, block));
-        add(&mut b, rest);
-        let join = |a: [R; LANES], b: [R; LANES]| std::array::from_fn(|lane| a[lane] + b[lane]);
-        [join(a.0, b.0), join(a.1, b.1)]
-    }
+
+        impl Summed for $R {
+            fn moments(chunk: &[Self], mean: Self) -> [f64; 2] {
+                widest(Moments { chunk, mean })
+            }
+        }
+    };
 }
 
-fn moments<R: Real + Element>(row: &[R], mean: R, stop: &Stop<'_>) -> Result<[f64; 2], RunError> {
+moments!(f32: as_simd_f32s splat_f32s add_f32s sub_f32s mul_add_e_f32s reduce_sum_f32s);
+moments!(f64: as_simd_f64s splat_f64s add_f64s sub_f64s mul_add_e_f64s reduce_sum_f64s);
+
+/// Numbers whose mean and variance are computed.
+trait Summed: Real + Element {
+    /// Sums of what is more than `mean`, and of the squares of that.
+    fn moments(chunk: &[Self], mean: Self) -> [f64; 2];
+}
+
+fn moments<R: Summed>(row: &[R], mean: R, stop: &Stop<'_>) -> Result<[f64; 2], RunError> {
     let mut sums = [0.0; 2];
     for chunk in row.chunks(CHUNK) {
-        let lanes = widest(Moments { chunk, mean });
-        for (sum, lanes) in sums.iter_mut().zip(lanes) {
-            *sum += sum_of(lanes.map(Element::to_f64));
-        }
+        let part = R::moments(chunk, mean);
+        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         stop.worked(chunk.len())?;
     }
     Ok(sums)
 }
 
-/// By halves, whose sums do not wait for each other.
-fn sum_of(mut lanes: [f64; LANES]) -> f64 {
-    for half in [LANES / 2, LANES / 4, LANES / 8, LANES / 16] {
-        let (to, from) = lanes.split_at_mut(half);
-        to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
-    }
-    lanes[0]
-}
-
 /// A float, and its rows as the numbers in which they are computed.
-trait Float: Sample<Real: Element + Sample<Real = Self::Real>> {
+trait Float: Sample<Real: Summed + Sample<Real = Self::Real>> {
     /// `row`, in `wide` where it has to be widened.
     fn widen<'a>(row: &'a [Self], wide: &'a mut Vec<Self::Real>) -> &'a [Self::Real];
 }

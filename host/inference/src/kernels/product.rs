@@ -13,7 +13,7 @@ use super::Stop;
 use super::sample::Real;
 use crate::RunError;
 use crate::element::Element;
-use crate::vectors::{LANES, widest};
+use crate::vectors::widest;
 
 /// A float that products are computed in.
 pub(super) trait Number: Element + Real + faer::traits::ComplexField {
@@ -136,8 +136,11 @@ const PART: usize = 200_000_000;
 const PART_RESULTS: usize = 4 << 20;
 /// The most of a sum in one part.
 const PART_DEPTH: usize = 2048;
-/// The least rows of a part, where there are so many: all of its columns are rearranged once for them.
-const PART_ROWS: usize = 192;
+/// The most elements of the right-hand matrix that all its columns are in one part: what the second cache holds.
+const PART_INPUT: usize = 256 << 10;
+/// The most columns of a part, where they are more: all at once took a quarter longer for 1024, and for each part the rows are
+/// rearranged once.
+const PART_COLUMNS: usize = 384;
 
 /// `alpha * a * b`. The columns of `a` are as many as the rows of `b`.
 pub(super) fn multiply<T: Number>(
@@ -156,10 +159,7 @@ pub(super) fn multiply<T: Number>(
         stored.chunks_mut(stride.max(1)).take(rows).for_each(|row| row[..columns].fill(T::default()));
     }
     let part_depth = depth.clamp(1, PART_DEPTH);
-    // Vectors wait for memory.
-    let part = if rows == 1 || columns == 1 { PART / 16 } else { PART };
-    let part_columns = (part / (part_depth * rows.min(PART_ROWS))).next_multiple_of(96).min(columns).min(PART_RESULTS);
-    let part_rows = (part / (part_depth * part_columns)).min(PART_RESULTS / part_columns).clamp(1, rows);
+    let (part_rows, part_columns) = parts(rows, part_depth, columns);
     for from in (0..depth).step_by(part_depth) {
         let length = part_depth.min(depth - from);
         for left in (0..columns).step_by(part_columns) {
@@ -174,6 +174,21 @@ pub(super) fn multiply<T: Number>(
         }
     }
     Ok(())
+}
+
+/// How many rows and columns make a part, at most.
+fn parts(rows: usize, depth: usize, columns: usize) -> (usize, usize) {
+    if rows == 1 || columns == 1 {
+        // Vectors wait for memory.
+        let most = (PART / 16 / depth).clamp(1, PART_RESULTS);
+        return (rows.min(most), columns.min(most));
+    }
+    let widest = if depth.saturating_mul(columns) <= PART_INPUT { PART_RESULTS } else { PART_COLUMNS };
+    let part_columns = columns.min(widest);
+    let most = (PART / (depth * part_columns)).min(PART_RESULTS / part_columns).max(1);
+    // Alike, so that none is left that is hardly worth its beginning; and whole blocks of what is computed at once.
+    let part_rows = rows.div_ceil(rows.div_ceil(most)).next_multiple_of(8);
+    (part_rows.min(rows), part_columns)
 }
 
 /// Products of at most so many multiplications are computed by another part of `faer`, in another order for inputs that
@@ -201,6 +216,8 @@ fn multiply_part<T: Number>(alpha: T, a: Matrix<'_, T>, b: Matrix<'_, T>, target
     }
 }
 
+/// Parts of a sum: as many as the widest vectors have numbers.
+const LANES: usize = 16;
 /// Columns whose sums are open at once: as many as the first-level cache holds.
 const OPEN: usize = 256;
 

@@ -12,8 +12,6 @@ pub(super) trait Real:
     Copy + Default + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
     fn from_f64(x: f64) -> Self;
-    /// The exponential of a number that is not above 0; `FUSED` where the machine [`fuses`](crate::vectors::fuses).
-    fn exp_to_1<const FUSED: bool>(self) -> Self;
 }
 
 impl Real for f32 {
@@ -21,20 +19,12 @@ impl Real for f32 {
     fn from_f64(x: f64) -> Self {
         x as Self
     }
-    #[inline(always)]
-    fn exp_to_1<const FUSED: bool>(self) -> Self {
-        super::math::exp_to_1::<FUSED>(self)
-    }
 }
 
 impl Real for f64 {
     #[inline]
     fn from_f64(x: f64) -> Self {
         x
-    }
-    #[inline]
-    fn exp_to_1<const FUSED: bool>(self) -> Self {
-        self.exp()
     }
 }
 

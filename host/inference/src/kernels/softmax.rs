@@ -1,14 +1,14 @@
 //! softmax: exponentials along an axis, divided by their sum.
 
-use pulp::NullaryFnOnce;
+use pulp::{Simd, WithSimd};
 use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
-use super::{Check, Plan, Stop};
+use super::{Check, Plan, Stop, math};
 use crate::blocks::NEAR;
-use crate::element::{Element, with_dtype};
-use crate::vectors::{LANES, by_lanes, fuses, widest_if};
+use crate::element::with_dtype;
+use crate::vectors::{fuses, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One `float32`: an exponential, and three passes.
@@ -28,25 +28,19 @@ pub(super) fn softmax(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, RunError> 
     let nanoseconds = if input.dtype() == DType::Float32 { VECTOR_NANOSECONDS } else { NANOSECONDS };
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(floats input.dtype(), T => {
-            if fuses() { along::<T, true>(&input, axis, &shape, stop) } else { along::<T, false>(&input, axis, &shape, stop) }
+            along::<T>(&input, axis, &shape, stop)
         }, else check.refuse("no such dtype"))
     });
     Ok(plan.with_scratch(column).after_gathering(&view))
 }
 
-/// `FUSED` where the machine [`fuses`].
-fn along<T: Part, const FUSED: bool>(
-    input: &Tensor,
-    axis: usize,
-    shape: &[usize],
-    stop: &Stop<'_>,
-) -> Result<Tensor, RunError> {
+fn along<T: Part>(input: &Tensor, axis: usize, shape: &[usize], stop: &Stop<'_>) -> Result<Tensor, RunError> {
     if shape.contains(&0) {
         return Ok(Tensor::filled::<T>(shape, |_| ()));
     }
     let inner: usize = shape[axis + 1..].iter().product();
     let source = input.rows_until::<T>(stop)?;
-    let (mut values, mut powers) = (Vec::new(), Vec::new());
+    let (mut values, mut shares) = (Vec::new(), Vec::new());
     let part = shape[axis] * inner;
     // As many parts as fit the nearest cache, if several do.
     let block = (NEAR / part).max(1) * part;
@@ -54,46 +48,61 @@ fn along<T: Part, const FUSED: bool>(
         let parts = source[start..][..to.len()].chunks_exact(part).zip(to.chunks_exact_mut(part));
         { parts }.try_for_each(|(from, to)| {
             if inner == 1 {
-                T::row::<FUSED>(from, to, &mut powers);
+                T::row(from, to, (&mut values, &mut shares));
                 return stop.worked(part);
             }
-            values.resize(shape[axis], T::Real::default());
-            powers.resize(shape[axis], T::Real::default());
-            columns::<T, FUSED>(from, (&mut values, &mut powers), inner, to, stop)
+            // Columns whose elements are apart, each by way of two places of its length.
+            shares.resize(shape[axis], T::Real::default());
+            for place in 0..inner {
+                let column = from[place..].iter().step_by(inner);
+                values.clear();
+                values.extend(column.map(|x| x.to_real()));
+                T::Real::softmax(&values, &mut shares);
+                let places = to[place..].iter_mut().step_by(inner);
+                places.zip(&shares).for_each(|(to, &from)| *to = T::from_real(from));
+                stop.worked(shares.len())?;
+            }
+            Ok(())
         })
     })
 }
 
-/// Columns whose elements are `inner` apart, each by way of two places of its length.
-fn columns<T: Part, const FUSED: bool>(
-    from: &[T],
-    (values, powers): (&mut [T::Real], &mut [T::Real]),
-    inner: usize,
-    to: &mut [T],
-    stop: &Stop<'_>,
-) -> Result<(), RunError> {
-    for place in 0..inner {
-        let column = from[place..].iter().step_by(inner);
-        values.iter_mut().zip(column).for_each(|(to, from)| *to = from.to_real());
-        let factor = widest_if::<FUSED, _>(Exponentials::<T::Real, FUSED> { from: values, to: powers });
-        let places = to[place..].iter_mut().step_by(inner);
-        places.zip(&*powers).for_each(|(to, &from)| *to = T::from_real(from * factor));
-        stop.worked(powers.len())?;
+/// Numbers of which the softmax is computed.
+trait Numbers: Real {
+    /// Of `from`, to `to`.
+    fn softmax(from: &[Self], to: &mut [Self]);
+}
+
+impl Numbers for f32 {
+    fn softmax(from: &[Self], to: &mut [Self]) {
+        if fuses() {
+            widest_if::<true, _>(Column::<true> { from, to });
+        } else {
+            widest_if::<false, _>(Column::<false> { from, to });
+        }
     }
-    Ok(())
+}
+
+impl Numbers for f64 {
+    fn softmax(from: &[Self], to: &mut [Self]) {
+        let greatest = from.iter().copied().fold(Self::NEG_INFINITY, Self::max);
+        to.iter_mut().zip(from).for_each(|(to, x)| *to = (x - greatest).exp());
+        let factor = 1.0 / to.iter().sum::<Self>();
+        to.iter_mut().for_each(|x| *x *= factor);
+    }
 }
 
 /// An element, and how a column is computed whose elements are next to each other.
-trait Part: Sample<Real: Element + Sample<Real = Self::Real>> {
-    /// By way of `powers`, where the elements of the result are too narrow for it.
-    fn row<const FUSED: bool>(from: &[Self], to: &mut [Self], powers: &mut Vec<Self::Real>);
+trait Part: Sample<Real: Numbers> {
+    /// By way of `places`, where elements are narrower than what is computed with.
+    fn row(from: &[Self], to: &mut [Self], places: (&mut Vec<Self::Real>, &mut Vec<Self::Real>));
 }
 
 macro_rules! wide_enough {
     ($($T:ty),*) => {$(
         impl Part for $T {
-            fn row<const FUSED: bool>(from: &[Self], to: &mut [Self], _: &mut Vec<Self>) {
-                widest_if::<FUSED, _>(Row::<_, FUSED>(Exponentials { from, to }));
+            fn row(from: &[Self], to: &mut [Self], _: (&mut Vec<Self>, &mut Vec<Self>)) {
+                Self::softmax(from, to);
             }
         }
     )*};
@@ -102,56 +111,50 @@ macro_rules! wide_enough {
 wide_enough!(f32, f64);
 
 impl Part for f16 {
-    fn row<const FUSED: bool>(from: &[Self], to: &mut [Self], powers: &mut Vec<f32>) {
-        powers.resize(from.len(), 0.0);
-        widest_if::<FUSED, _>(Row::<_, FUSED>(Exponentials { from, to: powers }));
-        to.iter_mut().zip(&*powers).for_each(|(to, &from)| *to = Self::from_f32(from));
+    fn row(from: &[Self], to: &mut [Self], (values, shares): (&mut Vec<f32>, &mut Vec<f32>)) {
+        values.clear();
+        values.extend(from.iter().map(|x| x.to_f32()));
+        shares.resize(from.len(), 0.0);
+        f32::softmax(values, shares);
+        to.iter_mut().zip(&*shares).for_each(|(to, &from)| *to = Self::from_f32(from));
     }
 }
 
-/// A column whose elements are next to each other.
-struct Row<'a, T: Sample, const FUSED: bool>(Exponentials<'a, T, FUSED>);
+/// A column of `f32`; `FUSED` where the machine [`fuses`].
+struct Column<'a, const FUSED: bool> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
 
-impl<T: Sample, const FUSED: bool> NullaryFnOnce for Row<'_, T, FUSED> {
+impl<const FUSED: bool> WithSimd for Column<'_, FUSED> {
     type Output = ();
 
+    /// In four passes through the nearest cache. What gathers a result is written in vectors, since a compiler may not change its
+    /// order; and four at a time, since a machine begins to compute more often than one after another would end.
     #[inline(always)]
-    fn call(self) {
-        let Self(Exponentials { from, to }) = self;
-        let factor = Exponentials::<T, FUSED> { from, to: &mut *to }.call();
-        to.iter_mut().for_each(|x| *x = *x * factor);
-    }
-}
-
-/// Exponentials of a column, less its greatest number; gives what to multiply them with that their sum is 1.
-struct Exponentials<'a, T: Sample, const FUSED: bool> {
-    from: &'a [T],
-    to: &'a mut [T::Real],
-}
-
-impl<T: Sample, const FUSED: bool> NullaryFnOnce for Exponentials<'_, T, FUSED> {
-    type Output = T::Real;
-
-    #[inline(always)]
-    fn call(self) -> T::Real {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { from, to } = self;
-        let Some(first) = from.first().map(|x| x.to_real()) else { return T::Real::default() };
-        let greater = |best: T::Real, x: T::Real| if x > best { x } else { best };
-        let lanes = by_lanes(from, first, move |best, x: T| greater(best, x.to_real()), greater);
-        let greatest = lanes.into_iter().fold(first, greater);
-        let mut sums = [T::Real::default(); LANES];
-        let ((blocks, rest), (powers, last)) = (from.as_chunks::<LANES>(), to.as_chunks_mut::<LANES>());
-        for (block, powers) in blocks.iter().zip(powers) {
-            for ((sum, to), x) in sums.iter_mut().zip(powers).zip(block) {
-                *to = (x.to_real() - greatest).exp_to_1::<FUSED>();
-                *sum = *sum + *to;
-            }
-        }
-        for ((sum, to), x) in sums.iter_mut().zip(last).zip(rest) {
-            *to = (x.to_real() - greatest).exp_to_1::<FUSED>();
-            *sum = *sum + *to;
-        }
-        let sum = sums.into_iter().fold(T::Real::default(), |sum, x| sum + x);
-        <T::Real as Real>::from_f64(1.0) / sum
+        let Some(&first) = from.first() else { return };
+        let (vectors, rest) = S::as_simd_f32s(from);
+        let greatest = fold::<S>(vectors, simd.splat_f32s(first), |best, x| simd.max_f32s(x, best));
+        let greatest = rest.iter().fold(simd.reduce_max_f32s(greatest), |best, &x| if x > best { x } else { best });
+        to.iter_mut().zip(from).for_each(move |(to, &x)| *to = math::exp_to_1::<FUSED>(x - greatest));
+        let (vectors, rest) = S::as_simd_f32s(to);
+        let sum = fold::<S>(vectors, simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, x));
+        let factor = 1.0 / rest.iter().fold(simd.reduce_sum_f32s(sum), |sum, x| sum + x);
+        to.iter_mut().for_each(move |x| *x *= factor);
     }
+}
+
+#[inline(always)]
+fn fold<S: Simd>(vectors: &[S::f32s], first: S::f32s, f: impl Fn(S::f32s, S::f32s) -> S::f32s) -> S::f32s {
+    let [mut a, mut b, mut c, mut d] = [first; 4];
+    let (fours, others) = vectors.as_chunks::<4>();
+    for [w, x, y, z] in fours {
+        (a, b, c, d) = (f(a, *w), f(b, *x), f(c, *y), f(d, *z));
+    }
+    for x in others {
+        a = f(a, *x);
+    }
+    f(f(a, b), f(c, d))
 }

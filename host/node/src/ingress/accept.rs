@@ -2,24 +2,30 @@
 //! end.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use spillway_trust::ServerTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::beat::HeadTimer;
 use super::guarded::Guarded;
 use super::head::FIELDS_BYTES_MAX;
+use super::standing::{Found, Looks, Standing};
 use super::together::Together;
 use crate::node::Node;
 
@@ -69,7 +75,7 @@ impl Listener {
         drain: CancellationToken,
         patience: Duration,
     ) -> bool {
-        let graceful = GracefulShutdown::new();
+        let connections = TaskTracker::new();
         let server = Arc::new(server(node.config.stall_timeout));
         let places = Arc::new(Semaphore::new(node.health.connections_max()));
         loop {
@@ -94,11 +100,11 @@ impl Listener {
                 }
             };
             let _ = stream.set_nodelay(true);
-            let attended = Attended { server: server.clone(), node: node.clone(), watcher: graceful.watcher() };
+            let attended = Attended { server: server.clone(), node: node.clone(), drain: drain.clone() };
             // Asked for anew: certificates change without a restart.
             let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
             let drain = drain.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let _place = place;
                 match acceptor {
                     None => attended.attend(stream).await,
@@ -116,7 +122,8 @@ impl Listener {
             });
         }
         drop(self.listener);
-        tokio::time::timeout(patience, graceful.shutdown()).await.is_ok()
+        connections.close();
+        tokio::time::timeout(patience, connections.wait()).await.is_ok()
     }
 }
 
@@ -152,25 +159,50 @@ async fn shake(
 struct Attended {
     server: Arc<Server>,
     node: Arc<Node>,
-    watcher: Watcher,
+    drain: CancellationToken,
 }
 
 impl Attended {
     /// Serves a connection to its end.
     async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { server, node, watcher } = self;
-        let stream = Guarded::new(stream, node.config.stall_timeout);
-        let service = service_fn(move |request| {
+        let Self { server, node, drain } = self;
+        let (standing, patience) = (Standing::default(), node.config.stall_timeout);
+        let stream = Guarded::new(stream, patience, standing.clone());
+        let mut looks = Looks::new(standing.clone(), patience);
+        let service = service_fn(move |request: Request<Incoming>| {
             let node = node.clone();
+            let stream = (request.version() == Version::HTTP_2).then(|| standing.open());
             async move {
-                let response = node.serve(request).await;
+                let mut response = node.serve(request).await;
+                if let Some(stream) = stream {
+                    response = response.map(|body| stream.follow(body));
+                }
                 Together::default().await;
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+        let mut drained = pin!(drain.cancelled());
+        let mut is_closing = false;
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
+                let found = looks.poll(cx);
+                if found == Poll::Ready(Found::Stuck) {
+                    return Poll::Ready(Err("nothing of an answer was taken for too long".into()));
+                }
+                if is_closing || (found.is_pending() && drained.as_mut().poll(cx).is_pending()) {
+                    return Poll::Pending;
+                }
+                // What is under way is finished, and with HTTP/2 the caller told.
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        });
         // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.
-        if let Err(error) = watcher.watch(connection).await {
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "connection ended");
         }
     }

@@ -61,6 +61,11 @@ impl Framing {
         !self.begun
     }
 
+    /// Whether it is another protocol, HTTP/2 above all.
+    pub(super) fn is_other(&self) -> bool {
+        self.state == State::Other
+    }
+
     /// Follows the next bytes, and breaks the first that may be read in two ways.
     pub(super) fn follow(&mut self, bytes: &mut [u8]) {
         let mut at = 0;

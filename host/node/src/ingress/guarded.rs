@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::beat::Beat;
 use super::framing::Framing;
+use super::standing::Standing;
 
 /// An answer of no more bytes is copied together: that costs less than to have the kernel collect its parts.
 const SMALL: usize = 1024;
@@ -21,14 +22,15 @@ pub(super) struct Guarded<S> {
     reading: Patience,
     writing: Patience,
     beat: Beat,
+    standing: Standing,
 }
 
 impl<S> Guarded<S> {
-    /// The other end may neither begin a request nor take anything of an answer for so long.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    /// The other end may neither begin a request nor take anything of an answer for so long. Tells `standing` what moves.
+    pub(super) fn new(stream: S, patience: Duration, standing: Standing) -> Self {
         let waits = || Patience { most: patience, timer: None, waits: false };
         let beat = Beat::within(patience);
-        Self { stream, framing: Framing::default(), reading: waits(), writing: waits(), beat }
+        Self { stream, framing: Framing::default(), reading: waits(), writing: waits(), beat, standing }
     }
 }
 
@@ -65,12 +67,15 @@ impl Patience {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, framing, reading, beat, .. } = &mut *self;
+        let Self { stream, framing, reading, beat, standing, .. } = &mut *self;
         let before = buffer.filled().len();
         match Pin::new(stream).poll_read(cx, buffer) {
             Poll::Ready(result) => {
                 reading.met();
                 framing.follow(&mut buffer.filled_mut()[before..]);
+                if framing.is_other() {
+                    standing.note_http2();
+                }
                 Poll::Ready(result)
             }
             // Until the server knows which protocol it is, it has no timer.
@@ -88,6 +93,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Guarded<S> {
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.standing.note_written(*bytes);
+        }
+    }
+
     fn written<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.writing.met();
@@ -103,6 +114,7 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(&result);
         self.written(result, cx)
     }
 
@@ -123,6 +135,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
             return self.poll_write(cx, &small[..length]);
         }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.note(&result);
         self.written(result, cx)
     }
 

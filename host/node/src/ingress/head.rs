@@ -74,7 +74,7 @@ fn host<B>(request: &Request<B>) -> Result<(), String> {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => {
             Err(format!("`host` is another than the target's, which is {authority}; send one of them"))
         }
-        (None, None) if request.version() == Version::HTTP_11 => Err("there is no `host` field; send one".to_owned()),
+        (None, _) if request.version() == Version::HTTP_11 => Err("there is no `host` field; send one".to_owned()),
         _ => Ok(()),
     }
 }

@@ -17,11 +17,12 @@ mod respond;
 mod send;
 mod serve;
 mod settle;
+mod standing;
 mod together;
 mod wishes;
 
 pub(crate) use accept::Listener;
 pub(crate) use callers::Callers;
 pub(crate) use follow::follow;
-pub(crate) use respond::{problem_response, whole_seconds};
+pub(crate) use respond::{known_seconds, problem_response, whole_seconds};
 pub(crate) use wishes::residency;

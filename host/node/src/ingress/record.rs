@@ -1,12 +1,13 @@
 //! The record of an invocation: one, whatever becomes of it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use spillway_runtime::{Body, BodyError, Invocation, Timing};
+use spillway_runtime::{Body, BodyError, Invocation, Kept, Timing};
 use spillway_types::{Bill, Outcome};
 
 use super::body::{BodyEnd, Passage, Reported};
@@ -34,6 +35,8 @@ pub(super) struct Record {
     /// Whether the answer goes to another node.
     pub(super) for_peer: bool,
     pub(super) queued: Duration,
+    /// From its arrival to the head of the function's answer.
+    headed: Option<Duration>,
     pub(super) status: u16,
     pub(super) admitted: Option<Admitted>,
     /// Its part of its namespace's quota.
@@ -66,10 +69,19 @@ impl Record {
             here,
             for_peer,
             queued,
+            headed: None,
             status,
             admitted,
             counted,
             ended,
+        }
+    }
+
+    /// The head of the answer is there, and what of the body was ready with it.
+    pub(super) fn answered(&mut self) {
+        self.headed = Some(self.arrived.elapsed());
+        if let Some(admitted) = &mut self.admitted {
+            admitted.answered();
         }
     }
 
@@ -124,10 +136,8 @@ impl Record {
         let bill = self.bill();
         self.metrics.record(outcome, took, self.queued, &timing, bill);
         if self.here && outcome == Outcome::Answered {
-            if let Some(admitted) = &mut self.admitted {
-                admitted.finished();
-            }
-            let run = took.saturating_sub(self.queued);
+            // What the caller takes its time for says nothing of the function.
+            let run = self.headed.unwrap_or(took).saturating_sub(self.queued);
             self.metrics.estimates.note(self.body_bytes, run, timing.work(), timing.memory_byte_seconds);
         }
         let ended = Ended {
@@ -146,10 +156,34 @@ impl Record {
             tracing::warn!(%function, invocation = %self.invocation.id, outcome, cause, "call failed");
         }
         self.logs.ended(&self.metrics.id, ended);
-        self.admitted.take();
-        if let Some(mut counted) = self.counted.take() {
+        let taken = Box::new(Taken { admitted: self.admitted.take(), counted: self.counted.take() });
+        if self.here && self.headed.is_none() && matches!(outcome, Outcome::Cancelled | Outcome::Deadline) {
+            // Its guest may be at work still, with its sandbox and the threads: others have no use of its place before.
+            self.invocation.keep(taken);
+        } else {
+            taken.ended(&timing);
+        }
+    }
+}
+
+/// What a call has of its function's and its namespace's limits.
+struct Taken {
+    admitted: Option<Admitted>,
+    counted: Option<Counted>,
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taken")
+    }
+}
+
+impl Kept for Taken {
+    fn ended(mut self: Box<Self>, timing: &Timing) {
+        if let Some(counted) = &mut self.counted {
             counted.kernel = timing.infer;
         }
+        drop(self.admitted.take());
     }
 }
 

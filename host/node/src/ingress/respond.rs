@@ -41,9 +41,15 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
     response
 }
 
-/// For `Retry-After`: rounded up, so that nobody comes too early, and a minute at most, since nobody foresees more.
+/// For `Retry-After`, of an estimate: rounded up, so that nobody comes too early, and a minute at most, since nobody foresees
+/// more.
 pub(crate) fn whole_seconds(wait: Duration) -> NonZeroU32 {
-    NonZeroU32::new(wait.as_secs_f64().ceil().min(60.0) as u32).unwrap_or(NonZeroU32::MIN)
+    known_seconds(wait.min(Duration::from_secs(60)))
+}
+
+/// For `Retry-After`, where it is known: rounded up.
+pub(crate) fn known_seconds(wait: Duration) -> NonZeroU32 {
+    NonZeroU32::new(wait.as_secs_f64().ceil() as u32).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Whether there is any field of the platform's own, all of which begin alike. Most messages have none, and to look for each by its

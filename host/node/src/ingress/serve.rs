@@ -115,7 +115,9 @@ impl Node {
         let named =
             journey.as_ref().and_then(|_| request.headers_mut().remove(INVOCATION)?.to_str().ok()?.parse().ok());
         let invocation = Invocation::named(named.unwrap_or_else(InvocationId::random), arrived + wishes.patience);
-        let invocation = Arc::new(invocation.with_turn(wishes.priority, revision.quota.kernel_share()));
+        let invocation = invocation.with_turn(wishes.priority, revision.quota.kernel_share());
+        // A caller may ask for less time; what others lose with its sandbox is not for it to say.
+        let invocation = Arc::new(invocation.with_limit(arrived + revision.manifest.limits.deadline));
         let body_bytes = http_body::Body::size_hint(request.body()).lower();
         let expected = revision.metrics.estimates.expect(body_bytes);
         let errand = Errand {
@@ -184,6 +186,7 @@ impl Node {
                 let length = if is_head { Some(0) } else { announced };
                 let bill = record.bill();
                 let response = settle(response).await;
+                record.answered();
                 let mut response = response.map(|body| record.follow(body, length));
                 strip_hop_by_hop(response.headers_mut());
                 // Only nodes say that they have not run a call, which of them has, or what it costs: who has sent it would
@@ -255,7 +258,9 @@ impl Node {
             Refusal::Overloaded => {
                 let id = &revision.id;
                 let mut refused = refuse(ProblemType::Overloaded, format!("calls before this one of {id} took longer than expected, and it would have been finished after its deadline; try again later"));
-                let (wait, correction) = self.gate.wait(priority, invocation.deadline);
+                // Of one that came now.
+                let patience = invocation.deadline.saturating_duration_since(record.arrived);
+                let (wait, correction) = self.gate.wait(priority, Instant::now() + patience);
                 refused.0.retry_after_seconds = Some(whole_seconds(wait.mul_f64(correction)));
                 refused
             }

@@ -286,7 +286,7 @@ fn answer(
         let late = async {
             answer.closed().await;
             invocation.abandon();
-            tokio::time::sleep_until(invocation.deadline.into()).await;
+            tokio::time::sleep_until(invocation.limit.into()).await;
         };
         let returned = match select(returned, pin!(late)).await {
             Either::Left((returned, _)) => returned?.0,
@@ -296,9 +296,10 @@ fn answer(
             Ok(response) => accessor.with(|mut store| {
                 let response = store.data_mut().table.delete(response)?;
                 let response = response.into_http_with_getter(&mut store, io, SandboxState::http)?;
-                let activity = store.data_mut().activity.clone();
+                let state = store.data_mut();
+                let (activity, patience) = (state.activity.clone(), state.grants.limits.deadline);
                 // The invocation lives as long as its body, so that what the guest does meanwhile is attributed to it.
-                wasmtime::error::Ok(Ok(response.map(|body| activity.watch(body, (seat, invocation)))))
+                wasmtime::error::Ok(Ok(response.map(|body| activity.watch(body, (seat, invocation), Some(patience)))))
             })?,
             Err(code) => Err(Fault::NoResponse(format!("the handler returned {code:?}"))),
         };
