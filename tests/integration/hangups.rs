@@ -75,6 +75,8 @@ async fn callers_that_hang_up_before_the_answer_are_counted_and_give_their_place
         begun(&node, "misbehave", 40 * usize::try_from(round).expect("small")).await;
         drop(callers);
         cancelled(&node, "misbehave", 40 * round).await;
+        // Until its guest has ended, a call keeps its place.
+        no_sandbox_leaks(&node, "misbehave").await;
     }
     assert_eq!(node.call("/misbehave/greet").await.status, 200);
     no_sandbox_leaks(&node, "misbehave").await;

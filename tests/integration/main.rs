@@ -92,6 +92,7 @@ mod shortages;
 mod shutdown;
 mod similar;
 mod smuggling;
+mod standing;
 mod startup;
 mod strays;
 mod syscalls;

@@ -66,6 +66,9 @@ fn main() {
         value: 0.0,
     };
     let linear = Linear(LinearOptions { alpha: 0.5, beta: 1.0 });
+    let (square, scale) = (tensor(Float32, &[1024, 1024]), tensor(Float32, &[1024]));
+    let normalization =
+        LayerNormalizationOptions { axes: Some(vec![1]), epsilon: 1e-5, has_scale: true, has_bias: true };
     let (nearest, bilinear, cubic) =
         (InterpolationMode::NearestNeighbor, InterpolationMode::Linear, InterpolationMode::Cubic);
     let cases: Vec<(&str, Operator, Vec<Tensor>)> = vec![
@@ -93,6 +96,8 @@ fn main() {
         ("pow", Binary(BinaryOperator::Pow), vec![few.clone(), few]),
         ("clamp", Clamp(ClampOptions { min_value: Some(0.1), max_value: Some(1.0) }), vec![float.clone()]),
         ("softmax", Softmax(1), vec![logits.clone()]),
+        ("softmax, rows of 1024", Softmax(1), vec![square.clone()]),
+        ("layer normalisation, rows of 1024", LayerNormalization(normalization), vec![square, scale.clone(), scale]),
         ("matmul 512", Matmul, vec![matrix.clone(), matrix]),
         ("argMax, last axis", arg, vec![logits.clone()]),
         ("reduceMax, last axis", reduce(Reduction::Max, 1), vec![logits.clone()]),

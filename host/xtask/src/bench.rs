@@ -81,7 +81,7 @@ impl Bench {
         step::openly("build", "Spillway and its benchmarks", &mut build).await?;
         build_guests(workspace, &["functions", "tests/guests"]).await?;
         let mut program = workspace.spillway();
-        if name == "http" {
+        if matches!(name, "http" | "kernels") {
             // What is shipped beside what others ship.
             let mut dist = workspace.cargo();
             dist.args(["build", "--profile", "dist", "--package", "spillway-cli"]);

@@ -12,7 +12,7 @@ use crate::vectors::{fuses, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One `float32`: an exponential, and three passes.
-const VECTOR_NANOSECONDS: f64 = 0.4;
+const VECTOR_NANOSECONDS: f64 = 0.22;
 /// One element of another type.
 const NANOSECONDS: f64 = 4.5;
 

@@ -168,12 +168,14 @@ pub(super) struct Looks {
     written: u64,
     queued_since: Option<Instant>,
     idle_since: Option<Instant>,
+    /// It has been found idle, and is being closed.
+    is_told: bool,
 }
 
 impl Looks {
     /// A caller may stand still for so long.
     pub(super) fn new(standing: Standing, patience: Duration) -> Self {
-        Self { standing, patience, next: None, written: 0, queued_since: None, idle_since: None }
+        Self { standing, patience, next: None, written: 0, queued_since: None, idle_since: None, is_told: false }
     }
 
     /// Ready when the connection is to be closed. Costs nothing with HTTP/1.1.
@@ -210,6 +212,11 @@ impl Looks {
         if long(&mut self.queued_since, is_queued && !moved) || self.standing.has_body_left(self.patience) {
             return Some(Found::Stuck);
         }
-        long(&mut self.idle_since, streams == 0 && !is_queued).then_some(Found::Idle)
+        if !long(&mut self.idle_since, streams == 0 && !is_queued && !moved) {
+            return None;
+        }
+        // Once more as long: what is left is the end of an answer, too little to be told from what frames add to it.
+        self.idle_since = None;
+        Some(if std::mem::replace(&mut self.is_told, true) { Found::Stuck } else { Found::Idle })
     }
 }

@@ -64,6 +64,11 @@ async fn handle(request: Request) -> Result<Response> {
                 out.write("more\n").await;
             }
         })),
+        "stall" => Response::new(Body::stream(async |mut out| {
+            out.write("the beginning\n").await;
+            outside::wait(3_600_000).await;
+            Ok(())
+        })),
         "half" => Response::new(Body::stream(async |mut out| {
             out.write("half of it\n").await;
             // At once it would be a failed call: the head has not left yet.
