@@ -49,6 +49,7 @@ const CORPUS: &[(&str, &str)] = &[
 /// First lines, host included, that must not be taken.
 const TARGETS: &[(&str, &str)] = &[
     ("no host", "POST /hello HTTP/1.1\r\n"),
+    ("no host but in the target", "POST http://a/hello HTTP/1.1\r\n"),
     ("a user", "POST /hello HTTP/1.1\r\nhost: user@a\r\n"),
     ("a list of hosts", "POST /hello HTTP/1.1\r\nhost: a, b\r\n"),
     ("a path as host", "POST /hello HTTP/1.1\r\nhost: a/b\r\n"),
