@@ -80,7 +80,7 @@ async fn a_call_that_the_other_nodes_quota_refuses_runs_where_it_was_taken_unles
     assert_eq!(drained.call("/misbehave/greet").await.status, 200);
     let refused = drained.call("/misbehave/greet").await;
     refused.problem(ProblemType::QuotaExceeded, &["namespace default", "0.01 calls per second"]);
-    assert_eq!(refused.header("retry-after"), Some("60"));
+    assert_eq!(refused.header("retry-after"), Some("100"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,10 +108,10 @@ async fn kernel_time_that_was_taken_too_much_is_waited_for() {
     let call = || Node::send(node.request(Method::POST, "/mlp").body(vec![0; 256]));
     let first = call().await;
     assert_eq!(first.status, 200, "{first:?}");
-    // A microsecond in a second is allowed, and some tens were taken.
+    // A microsecond in a second is allowed, and some tens were taken at least.
     let refused = call().await;
     refused.problem(ProblemType::QuotaExceeded, &["native inference"]);
-    assert!((1..=60).contains(&retry_after(&refused)), "{refused:?}");
+    assert!(retry_after(&refused) >= 2, "{refused:?}");
 }
 
 #[tokio::test]
