@@ -97,12 +97,13 @@ impl Tensor {
         // Rows that are there in part are views of one axis fewer.
         let in_row = |index: usize, elements: Range<usize>, to: &mut Vec<u8>| {
             let mut row = part(index, 1).layout().clone();
-            (row.shape.remove(0), row.strides.remove(0));
+            row.shape.remove(0);
+            row.strides.remove(0);
             self.view(row).append(elements, to);
         };
         let (mut first, last) = (elements.start / row, elements.end / row);
-        if elements.start % row > 0 {
-            let start = elements.start % row;
+        let start = elements.start % row;
+        if start > 0 {
             let end = if first == last { elements.end % row } else { row };
             in_row(first, start..end, to);
             first += 1;
@@ -110,8 +111,9 @@ impl Tensor {
         if first < last {
             to.extend_from_slice(part(first, last - first).copied().as_bytes().expect("a copy lies row by row"));
         }
-        if first <= last && elements.end % row > 0 {
-            in_row(last, 0..elements.end % row, to);
+        let end = elements.end % row;
+        if first <= last && end > 0 {
+            in_row(last, 0..end, to);
         }
     }
 }

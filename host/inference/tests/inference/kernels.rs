@@ -464,10 +464,7 @@ fn products_with_infinities_and_with_what_is_no_number() {
             compute(Gemm(gemm), &[&a, &ones]),
             compute(
                 Transpose(vec![]),
-                &[&compute(
-                    Reshape(vec![size as u32; 2]),
-                    &[&compute(Conv2d(convolution.clone()), &[&image, &filter])],
-                )],
+                &[&compute(Reshape(vec![size as u32; 2]), &[&compute(Conv2d(convolution), &[&image, &filter])])],
             ),
         ] {
             let product = values(&product);
