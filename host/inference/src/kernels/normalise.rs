@@ -379,23 +379,31 @@ macro_rules! moments {
             fn with_simd<S: Simd>(self, simd: S) -> [f64; 2] {
                 let (vectors, rest) = S::$vectors(self.chunk);
                 let (zero, mean) = (simd.$splat(0.0), simd.$splat(self.mean));
-                let add = |(sums, squares), x| {
-                    let deviation = simd.$sub(x, mean);
-                    (simd.$add(sums, deviation), simd.$mul_add(deviation, deviation, squares))
-                };
-                let [mut a, mut b] = [(zero, zero); 2];
+                // No closures: what a compiler does not put in its place here is compiled for any machine.
+                let [mut sums, mut squares, mut more_sums, mut more_squares] = [zero; 4];
                 let (pairs, other) = vectors.as_chunks::<2>();
                 for [x, y] in pairs {
-                    (a, b) = (add(a, *x), add(b, *y));
+                    let (x, y) = (simd.$sub(*x, mean), simd.$sub(*y, mean));
+                    sums = simd.$add(sums, x);
+                    more_sums = simd.$add(more_sums, y);
+                    squares = simd.$mul_add(x, x, squares);
+                    more_squares = simd.$mul_add(y, y, more_squares);
                 }
                 for x in other {
-                    a = add(a, *x);
+                    let x = simd.$sub(*x, mean);
+                    sums = simd.$add(sums, x);
+                    squares = simd.$mul_add(x, x, squares);
                 }
-                let [sum, squares] = [simd.$add(a.0, b.0), simd.$add(a.1, b.1)].map(|sums| simd.$sum(sums));
-                let deviations = rest.iter().map(|x| x - self.mean);
-                deviations.fold([sum, squares].map(f64::from), |[sum, squares], deviation| {
-                    [sum + f64::from(deviation), squares + f64::from(deviation * deviation)]
-                })
+                let mut result = [
+                    f64::from(simd.$sum(simd.$add(sums, more_sums))),
+                    f64::from(simd.$sum(simd.$add(squares, more_squares))),
+                ];
+                for x in rest {
+                    let deviation = f64::from(x - self.mean);
+                    result[0] += deviation;
+                    result[1] += deviation * deviation;
+                }
+                result
             }
         }
 
