@@ -32,6 +32,23 @@ pub(crate) fn widest_if<const FUSED: bool, W: WithSimd>(work: W) -> W::Output {
     return widest(work);
 }
 
+/// A function of one element. A closure is one, if it is short; of others `of` is put in its place whatever its length: what a
+/// compiler leaves apart is compiled for any machine. For the same reason the loops below are written out, and not by closures
+/// of iterators.
+pub(crate) trait Function<T>: Copy {
+    type Output;
+    fn of(self, x: T) -> Self::Output;
+}
+
+impl<T, U, F: Fn(T) -> U + Copy> Function<T> for F {
+    type Output = U;
+
+    #[inline(always)]
+    fn of(self, x: T) -> U {
+        self(x)
+    }
+}
+
 /// `f` of each element, into another slice.
 pub(crate) struct Each<'a, T, U, F> {
     pub(crate) from: &'a [T],
@@ -39,13 +56,18 @@ pub(crate) struct Each<'a, T, U, F> {
     pub(crate) f: F,
 }
 
-impl<T: Copy, U, F: Fn(T) -> U> NullaryFnOnce for Each<'_, T, U, F> {
+impl<T: Copy, U, F: Function<T, Output = U>> NullaryFnOnce for Each<'_, T, U, F> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { from, to, f } = self;
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = f(*from));
+        let count = self.to.len().min(self.from.len());
+        let (from, to) = (&self.from[..count], &mut self.to[..count]);
+        let mut index = 0;
+        while index < count {
+            to[index] = self.f.of(from[index]);
+            index += 1;
+        }
     }
 }
 
@@ -62,8 +84,13 @@ impl<T: Copy, U, F: Fn(T, T) -> U> NullaryFnOnce for EachPair<'_, T, U, F> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { a, b, to, f } = self;
-        to.iter_mut().zip(a).zip(b).for_each(|((to, a), b)| *to = f(*a, *b));
+        let count = self.to.len().min(self.a.len()).min(self.b.len());
+        let (a, b, to) = (&self.a[..count], &self.b[..count], &mut self.to[..count]);
+        let mut index = 0;
+        while index < count {
+            to[index] = (self.f)(a[index], b[index]);
+            index += 1;
+        }
     }
 }
 
@@ -73,13 +100,17 @@ pub(crate) struct InPlace<'a, T, F> {
     pub(crate) f: F,
 }
 
-impl<T: Copy, F: Fn(T) -> T> NullaryFnOnce for InPlace<'_, T, F> {
+impl<T: Copy, F: Function<T, Output = T>> NullaryFnOnce for InPlace<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { of, f } = self;
-        of.iter_mut().for_each(|x| *x = f(*x));
+        let of = self.of;
+        let mut index = 0;
+        while index < of.len() {
+            of[index] = self.f.of(of[index]);
+            index += 1;
+        }
     }
 }
 
@@ -95,7 +126,12 @@ impl<T: Copy, F: Fn(T, T) -> T> NullaryFnOnce for InPlaceWith<'_, T, F> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { of, with, f } = self;
-        of.iter_mut().zip(with).for_each(|(x, y)| *x = f(*x, *y));
+        let count = self.of.len().min(self.with.len());
+        let (of, with) = (&mut self.of[..count], &self.with[..count]);
+        let mut index = 0;
+        while index < count {
+            of[index] = (self.f)(of[index], with[index]);
+            index += 1;
+        }
     }
 }

@@ -3,7 +3,7 @@
 use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, Operator, UnaryOperator};
 
 use crate::kernels::{Apply, ApplyTwo, Arithmetic, Stop, between, single};
-use crate::vectors::{InPlace, InPlaceWith, fuses, widest, widest_if};
+use crate::vectors::{Function, InPlace, InPlaceWith, fuses, widest, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// Elements that go through a chain together: 16 KiB of them, so that they and those of another operand stay in the
@@ -165,7 +165,7 @@ struct Block<'a, const FUSED: bool>(&'a mut [f32]);
 impl<const FUSED: bool> Apply<f32> for Block<'_, FUSED> {
     type Output = ();
 
-    fn apply(self, f: impl Fn(f32) -> f32 + Copy) {
+    fn apply(self, f: impl Function<f32, Output = f32>) {
         widest_if::<FUSED, _>(InPlace { of: self.0, f });
     }
 }

@@ -8,7 +8,7 @@ use super::{Check, Plan, Stop};
 use crate::blocks::{Blocks, NEAR};
 use crate::element::{Cast, Element, with_dtype};
 use crate::layout::{Layout, map};
-use crate::vectors::{Each, InPlace, widest, widest_if};
+use crate::vectors::{Each, Function, InPlace, widest, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One element of whatever type, converted.
@@ -51,7 +51,7 @@ pub(super) fn map_floats(input: &Tensor, stop: &Stop<'_>, f: impl Fn(f32) -> f32
 pub(super) fn map_fused<const FUSED: bool>(
     input: &Tensor,
     stop: &Stop<'_>,
-    f: impl Fn(f32) -> f32 + Copy,
+    f: impl Function<f32, Output = f32>,
 ) -> Result<Tensor, RunError> {
     let in_place = |of: &mut [f32]| widest_if::<FUSED, _>(InPlace { of, f });
     map_blocks(input, stop, |from, to| widest_if::<FUSED, _>(Each { from, to, f }), in_place)

@@ -334,9 +334,13 @@ impl<R: Copy, T, F: Fn(R, R, R) -> T> NullaryFnOnce for Scaled<'_, R, T, F> {
 
     #[inline(always)]
     fn call(self) {
-        let parameters = self.scale.iter().zip(self.bias);
-        for ((to, &x), (&scale, &bias)) in self.to.iter_mut().zip(self.from).zip(parameters) {
-            *to = (self.f)(x, scale, bias);
+        let count = self.to.len().min(self.from.len()).min(self.scale.len()).min(self.bias.len());
+        let (from, to) = (&self.from[..count], &mut self.to[..count]);
+        let (scale, bias) = (&self.scale[..count], &self.bias[..count]);
+        let mut index = 0;
+        while index < count {
+            to[index] = (self.f)(from[index], scale[index], bias[index]);
+            index += 1;
         }
     }
 }

@@ -250,7 +250,12 @@ impl<T: Number> NullaryFnOnce for VectorProduct<'_, T> {
             sums.fill(T::default());
             for (row, &x) in x.iter().enumerate() {
                 let lane = &mut sums[row % LANES * width..][..width];
-                lane.iter_mut().zip(&b.piece(row)[left..]).for_each(move |(sum, &y)| *sum += x * y);
+                let piece = &b.piece(row)[left..][..width];
+                let mut index = 0;
+                while index < width {
+                    lane[index] += x * piece[index];
+                    index += 1;
+                }
             }
             let (first, others) = sums.split_at_mut(width);
             for lane in others[..(LANES - 1) * width].chunks_exact(width) {
@@ -265,8 +270,16 @@ impl<T: Number> NullaryFnOnce for VectorProduct<'_, T> {
 fn dot<T: Number>(x: &[T], y: &[T]) -> T {
     let mut lanes = [T::default(); LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (xs, ys) in xs.iter().zip(ys) {
-        lanes.iter_mut().zip(xs.iter().zip(ys)).for_each(|(sum, (&x, &y))| *sum += x * y);
+    // Written out, as the loops of `vectors` are.
+    let (count, mut at) = (xs.len().min(ys.len()), 0);
+    while at < count {
+        let (xs, ys) = (&xs[at], &ys[at]);
+        let mut lane = 0;
+        while lane < LANES {
+            lanes[lane] += xs[lane] * ys[lane];
+            lane += 1;
+        }
+        at += 1;
     }
     lanes.iter_mut().zip(x_rest.iter().zip(y_rest)).for_each(|(sum, (&x, &y))| *sum += x * y);
     lanes[1..].iter().fold(lanes[0], |sum, &more| sum + more)

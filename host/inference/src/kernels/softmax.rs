@@ -130,31 +130,56 @@ impl<const FUSED: bool> WithSimd for Column<'_, FUSED> {
     type Output = ();
 
     /// In four passes through the nearest cache. What gathers a result is written in vectors, since a compiler may not change its
-    /// order; and four at a time, since a machine begins to compute more often than one after another would end.
+    /// order; and four at a time, since a machine begins to compute more often than one after another would end. Without
+    /// closures, as the loops of [`vectors`](crate::vectors).
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { from, to } = self;
         let Some(&first) = from.first() else { return };
         let (vectors, rest) = S::as_simd_f32s(from);
-        let greatest = fold::<S>(vectors, simd.splat_f32s(first), |best, x| simd.max_f32s(x, best));
-        let greatest = rest.iter().fold(simd.reduce_max_f32s(greatest), |best, &x| if x > best { x } else { best });
-        to.iter_mut().zip(from).for_each(move |(to, &x)| *to = math::exp_to_1::<FUSED>(x - greatest));
+        let [mut a, mut b, mut c, mut d] = [simd.splat_f32s(first); 4];
+        let (fours, others) = vectors.as_chunks::<4>();
+        for [w, x, y, z] in fours {
+            a = simd.max_f32s(*w, a);
+            b = simd.max_f32s(*x, b);
+            c = simd.max_f32s(*y, c);
+            d = simd.max_f32s(*z, d);
+        }
+        for x in others {
+            a = simd.max_f32s(*x, a);
+        }
+        let mut greatest = simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)));
+        for &x in rest {
+            greatest = if x > greatest { x } else { greatest };
+        }
+        let count = from.len().min(to.len());
+        let (from, to) = (&from[..count], &mut to[..count]);
+        let mut index = 0;
+        while index < count {
+            to[index] = math::exp_to_1::<FUSED>(from[index] - greatest);
+            index += 1;
+        }
         let (vectors, rest) = S::as_simd_f32s(to);
-        let sum = fold::<S>(vectors, simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, x));
-        let factor = 1.0 / rest.iter().fold(simd.reduce_sum_f32s(sum), |sum, x| sum + x);
-        to.iter_mut().for_each(move |x| *x *= factor);
+        let [mut a, mut b, mut c, mut d] = [simd.splat_f32s(0.0); 4];
+        let (fours, others) = vectors.as_chunks::<4>();
+        for [w, x, y, z] in fours {
+            a = simd.add_f32s(*w, a);
+            b = simd.add_f32s(*x, b);
+            c = simd.add_f32s(*y, c);
+            d = simd.add_f32s(*z, d);
+        }
+        for x in others {
+            a = simd.add_f32s(*x, a);
+        }
+        let mut sum = simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)));
+        for x in rest {
+            sum += *x;
+        }
+        let factor = 1.0 / sum;
+        let mut index = 0;
+        while index < count {
+            to[index] *= factor;
+            index += 1;
+        }
     }
-}
-
-#[inline(always)]
-fn fold<S: Simd>(vectors: &[S::f32s], first: S::f32s, f: impl Fn(S::f32s, S::f32s) -> S::f32s) -> S::f32s {
-    let [mut a, mut b, mut c, mut d] = [first; 4];
-    let (fours, others) = vectors.as_chunks::<4>();
-    for [w, x, y, z] in fours {
-        (a, b, c, d) = (f(a, *w), f(b, *x), f(c, *y), f(d, *z));
-    }
-    for x in others {
-        a = f(a, *x);
-    }
-    f(f(a, b), f(c, d))
 }

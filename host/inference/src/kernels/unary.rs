@@ -7,7 +7,7 @@ use super::check::{FLOATS, NUMBERS};
 use super::elementwise::{map_elements, map_fused};
 use super::{Check, Plan, Stop, math};
 use crate::element::{Element, with_dtype};
-use crate::vectors::fuses;
+use crate::vectors::{Function, fuses};
 use crate::{DType, RunError, Tensor};
 
 /// One element through a logarithm, a sine; where it is no `float32`, through an exponential.
@@ -94,7 +94,7 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
 /// What is done with the function of an operator: the compiler sees the loop and the function together.
 pub(crate) trait Apply<T> {
     type Output;
-    fn apply(self, f: impl Fn(T) -> T + Copy) -> Self::Output;
+    fn apply(self, f: impl Function<T, Output = T>) -> Self::Output;
 }
 
 /// Every element of a tensor into another; `FUSED` where the machine [`fuses`].
@@ -106,15 +106,15 @@ struct Map<'a, const FUSED: bool> {
 impl<const FUSED: bool> Apply<f16> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
-    fn apply(self, f: impl Fn(f16) -> f16 + Copy) -> Self::Output {
-        map_elements(self.input, self.stop, f)
+    fn apply(self, f: impl Function<f16, Output = f16>) -> Self::Output {
+        map_elements(self.input, self.stop, move |x| f.of(x))
     }
 }
 
 impl<const FUSED: bool> Apply<f32> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
-    fn apply(self, f: impl Fn(f32) -> f32 + Copy) -> Self::Output {
+    fn apply(self, f: impl Function<f32, Output = f32>) -> Self::Output {
         map_fused::<FUSED>(self.input, self.stop, f)
     }
 }
@@ -122,8 +122,8 @@ impl<const FUSED: bool> Apply<f32> for Map<'_, FUSED> {
 impl<const FUSED: bool> Apply<f64> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
-    fn apply(self, f: impl Fn(f64) -> f64 + Copy) -> Self::Output {
-        map_elements(self.input, self.stop, f)
+    fn apply(self, f: impl Function<f64, Output = f64>) -> Self::Output {
+        map_elements(self.input, self.stop, move |x| f.of(x))
     }
 }
 
@@ -132,12 +132,20 @@ macro_rules! floats {
         /// Hands over the function of `operator`; `FUSED` where the machine [`fuses`].
         pub(crate) fn $name<const FUSED: bool, A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
             macro_rules! each {
-                ($f:expr) => {
-                    apply.apply(|x: $T| {
-                        let f: fn($F) -> $F = $f;
-                        ($from)(f(($to)(x)))
-                    })
-                };
+                (|$x:ident| $body:expr) => {{
+                    #[derive(Clone, Copy)]
+                    struct Of<const FUSED: bool>;
+                    impl<const FUSED: bool> Function<$T> for Of<FUSED> {
+                        type Output = $T;
+
+                        #[inline(always)]
+                        fn of(self, given: $T) -> $T {
+                            let $x: $F = ($to)(given);
+                            ($from)($body)
+                        }
+                    }
+                    apply.apply(Of::<FUSED>)
+                }};
             }
             use UnaryOperator as Is;
             match operator {
