@@ -1,7 +1,7 @@
 //! Calls to the host, natively: tensors, models, configuration, keys and values.
 
 use spillway_sdk::testing::block_on;
-use spillway_sdk::{DType, Error, HostErrorCode, Model, StatusCode, Tensor, config, keyvalue};
+use spillway_sdk::{DType, Error, Graph, GraphBuilder, HostErrorCode, Model, StatusCode, Tensor, config, keyvalue};
 
 #[test]
 fn a_tensor_gives_back_what_it_was_made_from() {
@@ -70,4 +70,57 @@ fn a_host_error_in_a_handler_tells_the_caller_nothing_of_the_inside() {
     let error: Error = keyvalue::open("other").unwrap_err().into();
     assert_eq!(error.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(error.detail(), Some("the function failed; its log says why"));
+}
+
+#[test]
+fn operators_on_tensors_are_computed_when_awaited() {
+    block_on(async {
+        let (a, b) = (Tensor::from_slice(&[1.0f32, -0.0, 6.0], &[3]).unwrap(), Tensor::scalar(4.0f32).unwrap());
+        let floats = async |pending: spillway_sdk::Pending<'_>| pending.await.unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(floats(&a + &b).await, [5.0, 4.0, 10.0]);
+        assert_eq!(floats(&b - &a).await, [3.0, 4.0, -2.0]);
+        assert_eq!((floats(&a - 1.0).await, floats(1.0 - &a).await), (vec![0.0, -1.0, 5.0], vec![0.0, 1.0, -5.0]));
+        // To the bit: a zero keeps its sign, and a quotient is no product.
+        assert_eq!(floats(&a * 2.0).await.map_bits(), [2.0f32, -0.0, 12.0].map(f32::to_bits));
+        assert_eq!(floats(&a / 10.0).await.map_bits(), [1.0f32 / 10.0, -0.0, 6.0 / 10.0].map(f32::to_bits));
+        assert_eq!(floats(3.0 / &b).await, [0.75]);
+        assert_eq!(floats(-&b).await, [-4.0]);
+        let integers = Tensor::from_slice(&[7i32, -7], &[2]).unwrap();
+        assert_eq!((&integers / 2.0).await.unwrap().to_vec::<i32>().unwrap(), [3, -3]);
+        assert_eq!((1.0 + &integers).await.unwrap().to_vec::<i32>().unwrap(), [8, -6]);
+        let error = (&integers + 0.5).await.unwrap_err();
+        assert!(error.to_string().contains("0.5 is no int32; cast the tensor first"), "{error}");
+        let halves = a.cast(DType::Float16).await.unwrap();
+        let third = (&halves / 3.0).await.unwrap();
+        assert_eq!((third.dtype(), third.to_bytes()[..2].to_vec()), (DType::Float16, vec![0x55, 0x35]));
+    });
+}
+
+trait MapBits {
+    fn map_bits(self) -> Vec<u32>;
+}
+
+impl MapBits for Vec<f32> {
+    fn map_bits(self) -> Vec<u32> {
+        self.into_iter().map(f32::to_bits).collect()
+    }
+}
+
+#[test]
+fn operators_on_operands_mean_the_same_and_an_output_of_another_graph_is_refused() {
+    block_on(async {
+        let graph = Graph::trace([(DType::Int32, &[2]), (DType::Float32, &[2])], |_, [integers, floats]| {
+            vec![(10.0 - &integers) * integers.clone() + 1.0, -(1.0 / (floats.clone() / 10.0)), floats.sum(&[0])]
+        });
+        let inputs = [Tensor::from_slice(&[3i32, 4], &[2]).unwrap(), Tensor::from_slice(&[2.0f32, 5.0], &[2]).unwrap()];
+        let outputs = graph.await.unwrap().dispatch(&[&inputs[0], &inputs[1]]).await.unwrap();
+        assert_eq!(outputs[0].to_vec::<i32>().unwrap(), [22, 25]);
+        assert_eq!(outputs[1].to_vec::<f32>().unwrap(), [-5.0, -2.0]);
+        assert_eq!(outputs[2].to_vec::<f32>().unwrap(), [7.0]);
+        let (own, other) = (GraphBuilder::new(), GraphBuilder::new());
+        let own_sum = own.input(DType::Float32, &[2]) + 1.0;
+        let other_sum = other.input(DType::Float32, &[2]) + 1.0;
+        let error = own.build(&[&own_sum, &other_sum]).await.unwrap_err();
+        assert!(error.to_string().contains("output 1 belongs to another graph"), "{error}");
+    });
 }

@@ -53,9 +53,12 @@ impl Pending<'_> {
             (Side::Number(_), Side::Number(_)) => unreachable!("numbers alone are Rust's"),
         };
         if let Some(linear) = linear(self.operator, number, is_left, x.dtype()) {
-            return Tensor::compute(linear?, &[x]).await;
+            return Tensor::compute(linear, &[x]).await;
         }
-        let number = scalar(x.dtype(), number)?;
+        let mut number = scalar(x.dtype(), number)?;
+        if x.dtype() == DType::Float16 {
+            number = number.cast(DType::Float16).await?;
+        }
         let sides = if is_left { [&number, x] } else { [x, &number] };
         Tensor::compute(binary, &sides).await
     }
@@ -67,11 +70,14 @@ impl Operand {
         // Of what follows from something that is wrong the type does not matter.
         let dtype = self.dtype_if_known().unwrap_or(DType::Float32);
         if let Some(linear) = linear(operator, number, is_left, dtype) {
-            return Self::record(linear, &[self]);
+            return Self::record(Ok(linear), &[self]);
         }
         match scalar(dtype, number) {
             Ok(number) => {
-                let number = self.constant_beside(Rc::new(number));
+                let mut number = self.constant_beside(Rc::new(number));
+                if dtype == DType::Float16 {
+                    number = number.cast(dtype);
+                }
                 let sides = if is_left { [&number, self] } else { [self, &number] };
                 Self::record(Ok(Operator::Binary(operator)), &sides)
             }
@@ -80,8 +86,8 @@ impl Operand {
     }
 }
 
-/// The operator with a number on one side as a line, where that is exact.
-fn linear(operator: BinaryOperator, number: f64, is_left: bool, dtype: DType) -> Option<Result<Operator, HostError>> {
+/// The operator with a number on one side as a line, where that is the same to the bit.
+fn linear(operator: BinaryOperator, number: f64, is_left: bool, dtype: DType) -> Option<Operator> {
     if !matches!(dtype, DType::Float16 | DType::Float32 | DType::Float64) {
         return None;
     }
@@ -89,13 +95,14 @@ fn linear(operator: BinaryOperator, number: f64, is_left: bool, dtype: DType) ->
         (BinaryOperator::Add, _) => (1.0, number),
         (BinaryOperator::Sub, false) => (1.0, -number),
         (BinaryOperator::Sub, true) => (-1.0, number),
-        (BinaryOperator::Mul, _) => (number, 0.0),
+        // Added to any product, this zero changes none.
+        (BinaryOperator::Mul, _) => (number, -0.0),
         _ => return None,
     };
-    Some(Ok(Operator::Linear(LinearOptions { alpha, beta })))
+    Some(Operator::Linear(LinearOptions { alpha, beta }))
 }
 
-/// `number` as a tensor without axes.
+/// `number` as a tensor without axes; for half precision in single, which is to be cast.
 fn scalar(dtype: DType, number: f64) -> Result<Tensor, HostError> {
     macro_rules! as_integer {
         ($T:ty) => {{
@@ -108,8 +115,7 @@ fn scalar(dtype: DType, number: f64) -> Result<Tensor, HostError> {
     }
     match dtype {
         DType::Float64 => Tensor::scalar(number),
-        DType::Float32 => Tensor::scalar(number as f32),
-        DType::Float16 => Tensor::from_bytes(dtype, &half_bits(number as f32).to_le_bytes(), &[]),
+        DType::Float32 | DType::Float16 => Tensor::scalar(number as f32),
         DType::Int8 => as_integer!(i8),
         DType::Int16 => as_integer!(i16),
         DType::Int32 => as_integer!(i32),
@@ -120,24 +126,6 @@ fn scalar(dtype: DType, number: f64) -> Result<Tensor, HostError> {
         DType::Uint64 => as_integer!(u64),
         DType::Boolean => Err(HostError::invalid("there is no arithmetic on booleans; cast the tensor first")),
     }
-}
-
-/// The nearest half-precision number, ties to even.
-fn half_bits(number: f32) -> u16 {
-    let bits = number.to_bits();
-    let sign = (bits >> 16) as u16 & 0x8000;
-    let magnitude = f32::from_bits(bits & 0x7fff_ffff);
-    if magnitude.is_nan() {
-        return sign | 0x7e00;
-    }
-    // Adding a number whose last place is that of the result rounds to it: 2^-24 for subnormal numbers.
-    if magnitude < 6.103_515_6e-5 {
-        return sign | ((magnitude + 0.5).to_bits() - 0.5_f32.to_bits()) as u16;
-    }
-    // 12 bits beyond what stays, rounded; a carry into the exponent is as it should be.
-    let bits = magnitude.to_bits();
-    let rounded = bits + 0x0fff + (bits >> 13 & 1);
-    if rounded >= 0x4780_0000 { sign | 0x7c00 } else { sign | ((rounded - 0x3800_0000) >> 13) as u16 }
 }
 
 macro_rules! arithmetic {
@@ -272,36 +260,5 @@ impl Neg for Operand {
     #[track_caller]
     fn neg(self) -> Self {
         self.map(UnaryOperator::Neg)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::half_bits;
-
-    #[test]
-    fn halves_are_the_nearest_ones() {
-        let cases = [
-            (0.0, 0),
-            (-0.0, 0x8000),
-            (1.0, 0x3c00),
-            (-2.0, 0xc000),
-            (65504.0, 0x7bff),
-            (65519.0, 0x7bff),
-            (65520.0, 0x7c00),
-            (f32::INFINITY, 0x7c00),
-            (1.0 + 1.0 / 2048.0, 0x3c00),
-            (1.0 + 3.0 / 2048.0, 0x3c02),
-            (0.1, 0x2e66),
-            (5.960_464_5e-8, 1),
-            (2.980_232_2e-8, 0),
-            (2.980_232_5e-8, 1),
-            (6.103_515_6e-5, 0x0400),
-            (6.097_555e-5, 0x03ff),
-        ];
-        for (number, bits) in cases {
-            assert_eq!(half_bits(number), bits, "{number}");
-        }
-        assert_eq!(half_bits(f32::NAN) & 0x7e00, 0x7e00);
     }
 }
