@@ -66,8 +66,8 @@ fn make_room(free: &mut Vec<Storage>, bytes: usize) {
         made += if is_needed { storage.len().saturating_mul(storage.datum_type().size_of()) } else { 0 };
         is_needed
     };
-    let keep = free.iter().map(goes).take_while(|goes| *goes).count();
-    free.drain(..keep);
+    let gone = free.iter().map(goes).take_while(|goes| *goes).count();
+    free.drain(..gone);
 }
 
 /// Keeps the memory of `tensor`, if nothing else shows any of it.

@@ -17,7 +17,7 @@
 //! | `normalise` | batchNormalization, instanceNormalization, layerNormalization |
 //! | `gemm`, `conv`, `conv_transpose`, `pool` | gemm, conv2d, convTranspose2d, averagePool2d and its kin |
 //!
-//! `math` has functions that vector instructions compute; `crate::vectors` the loops over them.
+//! `math` has functions that vector instructions compute, `moments` sums of rows; `crate::vectors` the loops over them.
 //!
 //! Checks come before anything is allocated, and are [`Check`]'s where two families share them. Names in messages are
 //! WebNN's for operators (`argMax`, `reduceSum`) and the WIT's for arguments.
@@ -37,6 +37,7 @@ mod image;
 mod jpeg;
 mod math;
 mod matmul;
+mod moments;
 mod normalise;
 mod order;
 mod orientation;

@@ -120,6 +120,24 @@ impl Part for f16 {
     }
 }
 
+/// All vectors by a function of two, four at a time.
+macro_rules! fold {
+    ($simd:ident.$function:ident, $vectors:expr, $first:expr) => {{
+        let [mut a, mut b, mut c, mut d] = [$first; 4];
+        let (fours, others) = $vectors.as_chunks::<4>();
+        for [w, x, y, z] in fours {
+            a = $simd.$function(*w, a);
+            b = $simd.$function(*x, b);
+            c = $simd.$function(*y, c);
+            d = $simd.$function(*z, d);
+        }
+        for x in others {
+            a = $simd.$function(*x, a);
+        }
+        $simd.$function($simd.$function(a, b), $simd.$function(c, d))
+    }};
+}
+
 /// A column of `f32`; `FUSED` where the machine [`fuses`].
 struct Column<'a, const FUSED: bool> {
     from: &'a [f32],
@@ -137,18 +155,7 @@ impl<const FUSED: bool> WithSimd for Column<'_, FUSED> {
         let Self { from, to } = self;
         let Some(&first) = from.first() else { return };
         let (vectors, rest) = S::as_simd_f32s(from);
-        let [mut a, mut b, mut c, mut d] = [simd.splat_f32s(first); 4];
-        let (fours, others) = vectors.as_chunks::<4>();
-        for [w, x, y, z] in fours {
-            a = simd.max_f32s(*w, a);
-            b = simd.max_f32s(*x, b);
-            c = simd.max_f32s(*y, c);
-            d = simd.max_f32s(*z, d);
-        }
-        for x in others {
-            a = simd.max_f32s(*x, a);
-        }
-        let mut greatest = simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)));
+        let mut greatest = simd.reduce_max_f32s(fold!(simd.max_f32s, vectors, simd.splat_f32s(first)));
         for &x in rest {
             greatest = if x > greatest { x } else { greatest };
         }
@@ -160,18 +167,7 @@ impl<const FUSED: bool> WithSimd for Column<'_, FUSED> {
             index += 1;
         }
         let (vectors, rest) = S::as_simd_f32s(to);
-        let [mut a, mut b, mut c, mut d] = [simd.splat_f32s(0.0); 4];
-        let (fours, others) = vectors.as_chunks::<4>();
-        for [w, x, y, z] in fours {
-            a = simd.add_f32s(*w, a);
-            b = simd.add_f32s(*x, b);
-            c = simd.add_f32s(*y, c);
-            d = simd.add_f32s(*z, d);
-        }
-        for x in others {
-            a = simd.add_f32s(*x, a);
-        }
-        let mut sum = simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)));
+        let mut sum = simd.reduce_sum_f32s(fold!(simd.add_f32s, vectors, simd.splat_f32s(0.0)));
         for x in rest {
             sum += *x;
         }
