@@ -38,8 +38,6 @@ use crate::{api, books, capacity, collect, idle, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
-/// How long requests to the control API may take to end once calls have.
-const API_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a node is to run.
 #[derive(Clone, Debug)]
@@ -312,18 +310,7 @@ pub async fn run(
     }
     node.retire().await;
     stop_api.cancel();
-    // A caller of it that stands still keeps nobody from the end.
-    let stop_now = api.abort_handle();
-    match tokio::time::timeout(API_PATIENCE, api).await {
-        Ok(ended) => ended.context("the control API failed")?,
-        Err(_) => {
-            tracing::warn!(
-                seconds = API_PATIENCE.as_secs(),
-                "requests to the control API were still open; ending them"
-            );
-            stop_now.abort();
-        }
-    }
+    api::ended(api).await.context("the control API failed")?;
     collector.await.context("garbage collection failed")?;
     keeping.await.context("keeping the books failed")?;
     measuring.await.context("measuring failed")?;

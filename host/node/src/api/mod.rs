@@ -12,6 +12,7 @@ mod models;
 mod quotas;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, OriginalUri};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +20,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 use spillway_types::{Problem, ProblemType};
 use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::ingress::problem_response;
@@ -51,6 +53,20 @@ pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener, stop: Cancella
     if let Err(error) = served {
         tracing::error!(%error, "the control API failed");
     }
+}
+
+/// How long requests may take to end once calls have.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits until all that was asked has been answered, once it was told to stop. A caller that stands still keeps nobody from the
+/// end.
+pub(crate) async fn ended(serving: JoinHandle<()>) -> Result<(), JoinError> {
+    let now = serving.abort_handle();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap_or_else(|_| {
+        tracing::warn!(seconds = PATIENCE.as_secs(), "requests to the control API were still open; ending them");
+        now.abort();
+        Ok(())
+    })
 }
 
 fn router(node: Arc<Node>) -> Router {

@@ -189,16 +189,18 @@ impl Attended {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(ended);
                 }
-                let found = looks.poll(cx);
-                if found == Poll::Ready(Found::Stuck) {
-                    return Poll::Ready(Err("nothing of an answer was taken for too long".into()));
-                }
-                if is_closing || (found.is_pending() && drained.as_mut().poll(cx).is_pending()) {
-                    return Poll::Pending;
+                match looks.poll(cx) {
+                    Poll::Ready(Found::Stuck) => {
+                        return Poll::Ready(Err("nothing of an answer was taken for too long".into()));
+                    }
+                    Poll::Ready(Found::Idle) => {}
+                    Poll::Pending if is_closing || drained.as_mut().poll(cx).is_pending() => return Poll::Pending,
+                    Poll::Pending => {}
                 }
                 // What is under way is finished, and with HTTP/2 the caller told.
-                is_closing = true;
-                connection.as_mut().graceful_shutdown();
+                if !std::mem::replace(&mut is_closing, true) {
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         });
         // A caller that breaks off or speaks nonsense is its own trouble; hyper has answered what it could.

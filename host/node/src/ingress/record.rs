@@ -156,12 +156,12 @@ impl Record {
             tracing::warn!(%function, invocation = %self.invocation.id, outcome, cause, "call failed");
         }
         self.logs.ended(&self.metrics.id, ended);
-        let taken = Box::new(Taken { admitted: self.admitted.take(), counted: self.counted.take() });
+        let taken = Taken { admitted: self.admitted.take(), counted: self.counted.take() };
         if self.here && self.headed.is_none() && matches!(outcome, Outcome::Cancelled | Outcome::Deadline) {
             // Its guest may be at work still, with its sandbox and the threads: others have no use of its place before.
-            self.invocation.keep(taken);
+            self.invocation.keep(Box::new(taken));
         } else {
-            taken.ended(&timing);
+            taken.give_back(&timing);
         }
     }
 }
@@ -179,7 +179,13 @@ impl fmt::Debug for Taken {
 }
 
 impl Kept for Taken {
-    fn ended(mut self: Box<Self>, timing: &Timing) {
+    fn ended(self: Box<Self>, timing: &Timing) {
+        self.give_back(timing);
+    }
+}
+
+impl Taken {
+    fn give_back(mut self, timing: &Timing) {
         if let Some(counted) = &mut self.counted {
             counted.kernel = timing.infer;
         }
