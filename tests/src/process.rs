@@ -69,15 +69,18 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
 /// The environment that gives a program another clock. The program `faketime` would stay between it and its signals.
 ///
 /// # Panics
-/// If that is not installed.
+/// If that is not installed, or does not work.
 pub(crate) fn clock(offset: &str) -> Vec<(String, String)> {
-    let said = Command::new("faketime").args(["-f", offset, "env"]).output();
-    let said = said.expect("faketime is missing; run `cargo xtask setup --tests`").stdout;
-    let said = String::from_utf8_lossy(&said).into_owned();
+    sweep();
+    let faketime = Command::new("faketime").args(["-f", offset, "env"]).output();
+    let faketime = faketime.expect("faketime is missing; run `cargo xtask setup --tests`");
+    let said = String::from_utf8_lossy(&faketime.stdout).into_owned();
     let named = said.lines().filter_map(|line| line.split_once('='));
     let named = named.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name));
-    let named = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    named.chain([("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned())]).collect()
+    let named: Vec<_> = named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    // Without them a node would run by the machine's clock, and its test would fail far from here.
+    assert_eq!(named.len(), 2, "faketime does not work: {faketime:?}");
+    named.into_iter().chain([("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned())]).collect()
 }
 
 /// As [`clock`], with the offset in a file, so that it may change while the program runs.
@@ -85,6 +88,21 @@ pub(crate) fn clock_of(file: &Path) -> Vec<(String, String)> {
     let preload = clock("+0").into_iter().filter(|(name, _)| name != "FAKETIME");
     let file = [("FAKETIME_TIMESTAMP_FILE", file.display().to_string()), ("FAKETIME_NO_CACHE", "1".to_owned())];
     preload.chain(file.map(|(name, value)| (name.to_owned(), value))).collect()
+}
+
+/// Takes away the shared memory of programs that ran with another clock and were killed. It is named by their process, and
+/// `faketime` fails where its own number has been theirs: numbers come round.
+fn sweep() {
+    const PREFIXES: [&str; 2] = ["sem.faketime_sem_", "faketime_shm_"];
+    let Ok(shared) = std::fs::read_dir("/dev/shm") else { return };
+    for file in shared.flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let process = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)?.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            // Another test may have been faster.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 /// What a process writes, kept as it comes.
