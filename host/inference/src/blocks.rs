@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::layout::Layout;
+use crate::Tensor;
+use crate::element::Element;
+use crate::layout::{Layout, map};
 
 /// Elements of one block: at 12 ns an element, what the slowest operators take, under a millisecond; at 0.1 ns still
 /// a hundred times what it takes to ask a clock.
@@ -11,9 +13,12 @@ pub(crate) const BLOCK: usize = 64 << 10;
 /// Elements worked on in the nearest cache, of four bytes each.
 pub(crate) const NEAR: usize = 4096;
 
-/// One after the other, the parts of a shape that follow each other row by row, of at most [`BLOCK`] elements each.
+/// One after the other, the parts of a shape that follow each other row by row, of at most so many elements each.
 pub(crate) struct Blocks<'a> {
     shape: &'a [usize],
+    most: usize,
+    /// Elements of those before.
+    start: usize,
     /// The axis that is cut; those before it are walked, those after it stay whole.
     axis: usize,
     /// How much of that axis is one part.
@@ -24,24 +29,30 @@ pub(crate) struct Blocks<'a> {
 
 /// A part of a shape.
 pub(crate) struct Block {
+    start: usize,
     elements: usize,
     /// Where it begins in each axis, and how long it is there; `None` for the whole shape.
     cut: Option<(Vec<usize>, Vec<usize>)>,
 }
 
 impl<'a> Blocks<'a> {
-    /// The blocks of `shape`; none if it has no elements.
+    /// The blocks of `shape`, of at most [`BLOCK`] elements; none if it has no elements.
     pub(crate) fn of(shape: &'a [usize]) -> Self {
+        Self::within(shape, BLOCK)
+    }
+
+    /// The same, of at most `most` elements.
+    pub(crate) fn within(shape: &'a [usize], most: usize) -> Self {
         // The most axes, counted from the last, that fit one block together.
         let (mut axis, mut inner) = (shape.len(), 1_usize);
-        while axis > 0 && inner.saturating_mul(shape[axis - 1]) <= BLOCK {
+        while axis > 0 && inner.saturating_mul(shape[axis - 1]) <= most {
             axis -= 1;
             inner *= shape[axis];
         }
         let axis = axis.saturating_sub(1);
         let inner: usize = shape.iter().skip(axis + 1).product();
         let next = if shape.contains(&0) { None } else { Some(Vec::new()) };
-        Self { shape, axis, step: (BLOCK / inner.max(1)).max(1), next }
+        Self { shape, most, start: 0, axis, step: (most / inner.max(1)).max(1), next }
     }
 }
 
@@ -53,8 +64,8 @@ impl Iterator for Blocks<'_> {
         if starts.is_empty() {
             let elements = self.shape.iter().try_fold(1_usize, |all, &length| all.checked_mul(length));
             // Most tensors are small, and for them nothing is allocated.
-            if let Some(elements) = elements.filter(|elements| *elements <= BLOCK) {
-                return Some(Block { elements, cut: None });
+            if let Some(elements) = elements.filter(|elements| *elements <= self.most) {
+                return Some(Block { start: 0, elements, cut: None });
             }
             starts = vec![0; self.shape.len()];
         }
@@ -70,7 +81,9 @@ impl Iterator for Blocks<'_> {
             }
             after[axis] = 0;
         }
-        Some(Block { elements: lengths.iter().product(), cut: Some((starts, lengths)) })
+        let (start, elements) = (self.start, lengths.iter().product());
+        self.start += elements;
+        Some(Block { start, elements, cut: Some((starts, lengths)) })
     }
 }
 
@@ -78,6 +91,18 @@ impl Block {
     /// How many elements it has.
     pub(crate) fn len(&self) -> usize {
         self.elements
+    }
+
+    /// Its elements of a tensor of the shape that was cut, in `place` where they do not lie row by row.
+    #[inline(never)]
+    pub(crate) fn rows<'a, T: Element>(&self, tensor: &'a Tensor, place: &'a mut Vec<T>) -> &'a [T] {
+        let (stored, layout) = (tensor.stored::<T>(), tensor.layout());
+        if layout.is_row_major() {
+            return &stored[layout.offset + self.start..][..self.elements];
+        }
+        place.resize(self.elements, T::default());
+        map(stored, &self.of(layout), place, |x| x);
+        place
     }
 
     /// The part of `layout`, of the shape that was cut, that this block is.
@@ -100,7 +125,7 @@ mod tests {
             let layout = Layout::row_major(shape);
             let mut next = 0;
             for block in Blocks::of(shape) {
-                assert_eq!(block.of(&layout).offset, next, "{shape:?}");
+                assert_eq!((block.of(&layout).offset, block.start), (next, next), "{shape:?}");
                 assert!((1..=BLOCK).contains(&block.len()), "{shape:?}");
                 next += block.len();
             }

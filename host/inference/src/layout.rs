@@ -25,6 +25,12 @@ impl Layout {
         self.shape.iter().product()
     }
 
+    /// Whether elements of one row lie side by side, or are one.
+    pub(crate) fn is_along_rows(&self) -> bool {
+        let row = self.shape.iter().zip(&self.strides).rfind(|(length, _)| **length > 1);
+        row.is_none_or(|(_, stride)| *stride <= 1)
+    }
+
     /// Whether its elements lie one after the other, row by row. Strides of axes of length 1 mean nothing.
     pub(crate) fn is_row_major(&self) -> bool {
         let mut expected = 1;
@@ -172,48 +178,4 @@ pub(crate) fn row_major_strides(shape: &[usize]) -> TVec<usize> {
         strides[axis - 1] = strides[axis] * shape[axis].max(1);
     }
     strides
-}
-
-/// Writes `f` of every pair of elements that two layouts of one shape show to `target`, row by row.
-pub(crate) fn zip<T: Copy, U>(
-    (a, layout_a): (&[T], &Layout),
-    (b, layout_b): (&[T], &Layout),
-    target: &mut [U],
-    f: impl Fn(T, T) -> U + Copy,
-) {
-    if target.is_empty() {
-        return;
-    }
-    // `(length, stride of a, stride of b)`, the fewest that walk both.
-    let mut axes: Vec<(usize, usize, usize)> = Vec::new();
-    for (axis, &length) in layout_a.shape.iter().enumerate() {
-        let (stride_a, stride_b) = (layout_a.strides[axis], layout_b.strides[axis]);
-        match axes.last_mut() {
-            _ if length == 1 => {}
-            Some((before, wide_a, wide_b)) if *wide_a == stride_a * length && *wide_b == stride_b * length => {
-                (*before, *wide_a, *wide_b) = (*before * length, stride_a, stride_b);
-            }
-            _ => axes.push((length, stride_a, stride_b)),
-        }
-    }
-    let (columns, stride_a, stride_b) = axes.pop().unwrap_or((1, 1, 1));
-    let mut rows_a = Odometer::new(axes.iter().map(|axis| (axis.0, axis.1)).collect(), layout_a.offset);
-    let mut rows_b = Odometer::new(axes.iter().map(|axis| (axis.0, axis.2)).collect(), layout_b.offset);
-    for row in target.chunks_exact_mut(columns) {
-        zip_row((&a[rows_a.next()..], stride_a), (&b[rows_b.next()..], stride_b), row, f);
-    }
-}
-
-fn zip_row<T: Copy, U>(
-    (a, stride_a): (&[T], usize),
-    (b, stride_b): (&[T], usize),
-    target: &mut [U],
-    f: impl Fn(T, T) -> U + Copy,
-) {
-    match (stride_a, stride_b) {
-        (1, 1) => target.iter_mut().zip(a).zip(b).for_each(|((to, a), b)| *to = f(*a, *b)),
-        (1, 0) => target.iter_mut().zip(a).for_each(|(to, a)| *to = f(*a, b[0])),
-        (0, 1) => target.iter_mut().zip(b).for_each(|(to, b)| *to = f(a[0], *b)),
-        _ => target.iter_mut().enumerate().for_each(|(index, to)| *to = f(a[index * stride_a], b[index * stride_b])),
-    }
 }

@@ -33,6 +33,7 @@
 //! panic in an engine is an error of the call that met it. Nothing here knows Wasm, HTTP or where blobs are kept.
 
 mod arguments;
+mod blank;
 mod blocks;
 pub mod check;
 mod element;

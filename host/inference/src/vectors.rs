@@ -5,6 +5,8 @@
 use pulp::Simd;
 use pulp::{Arch, NullaryFnOnce, WithSimd};
 
+use crate::blank::Blank;
+
 /// Runs `work` compiled for this machine. What is to be so compiled has to be inlined into its `call`.
 pub(crate) fn widest<W: WithSimd>(work: W) -> W::Output {
     Arch::new().dispatch(work)
@@ -49,47 +51,57 @@ impl<T, U, F: Fn(T) -> U + Copy> Function<T> for F {
     }
 }
 
-/// `f` of each element, into another slice.
-pub(crate) struct Each<'a, T, U, F> {
+/// `f` of each element, into new ones, of which there are as many.
+pub(crate) struct Each<'a, 'b, T, U, F> {
     pub(crate) from: &'a [T],
-    pub(crate) to: &'a mut [U],
+    pub(crate) to: Blank<'b, U>,
     pub(crate) f: F,
 }
 
-impl<T: Copy, U, F: Function<T, Output = U>> NullaryFnOnce for Each<'_, T, U, F> {
-    type Output = ();
+impl<'b, T: Copy, U: Copy, F: Function<T, Output = U>> NullaryFnOnce for Each<'_, 'b, T, U, F> {
+    type Output = &'b mut [U];
 
     #[inline(always)]
-    fn call(self) {
-        let count = self.to.len().min(self.from.len());
-        let (from, to) = (&self.from[..count], &mut self.to[..count]);
+    fn call(self) -> &'b mut [U] {
+        let to = self.to.into_places();
+        let from = &self.from[..to.len()];
         let mut index = 0;
-        while index < count {
-            to[index] = self.f.of(from[index]);
+        while index < to.len() {
+            to[index].write(self.f.of(from[index]));
             index += 1;
+        }
+        #[allow(unsafe_code, reason = "the standard library has no safe way")]
+        // SAFETY: the loop has written each.
+        unsafe {
+            to.assume_init_mut()
         }
     }
 }
 
-/// `f` of each pair of elements, into a third slice.
-pub(crate) struct EachPair<'a, T, U, F> {
+/// `f` of each pair of elements, into new ones, of which there are as many.
+pub(crate) struct EachPair<'a, 'b, T, U, F> {
     pub(crate) a: &'a [T],
     pub(crate) b: &'a [T],
-    pub(crate) to: &'a mut [U],
+    pub(crate) to: Blank<'b, U>,
     pub(crate) f: F,
 }
 
-impl<T: Copy, U, F: Fn(T, T) -> U> NullaryFnOnce for EachPair<'_, T, U, F> {
-    type Output = ();
+impl<'b, T: Copy, U: Copy, F: Fn(T, T) -> U> NullaryFnOnce for EachPair<'_, 'b, T, U, F> {
+    type Output = &'b mut [U];
 
     #[inline(always)]
-    fn call(self) {
-        let count = self.to.len().min(self.a.len()).min(self.b.len());
-        let (a, b, to) = (&self.a[..count], &self.b[..count], &mut self.to[..count]);
+    fn call(self) -> &'b mut [U] {
+        let to = self.to.into_places();
+        let (a, b) = (&self.a[..to.len()], &self.b[..to.len()]);
         let mut index = 0;
-        while index < count {
-            to[index] = (self.f)(a[index], b[index]);
+        while index < to.len() {
+            to[index].write((self.f)(a[index], b[index]));
             index += 1;
+        }
+        #[allow(unsafe_code, reason = "the standard library has no safe way")]
+        // SAFETY: the loop has written each.
+        unsafe {
+            to.assume_init_mut()
         }
     }
 }

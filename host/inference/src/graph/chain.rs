@@ -2,8 +2,8 @@
 
 use spillway_types::operator::{BinaryOperator, ClampOptions, LinearOptions, Operator, UnaryOperator};
 
-use crate::kernels::{Apply, ApplyTwo, Arithmetic, Stop, between, single};
-use crate::vectors::{Function, InPlace, InPlaceWith, fuses, widest, widest_if};
+use crate::kernels::{ApplyTwo, Arithmetic, Stop, between, in_place};
+use crate::vectors::{InPlace, InPlaceWith, widest};
 use crate::{DType, RunError, Tensor};
 
 /// Elements that go through a chain together: 16 KiB of them, so that they and those of another operand stay in the
@@ -103,8 +103,7 @@ impl Link {
 
     fn apply(&self, block: &mut [f32], start: usize, others: Operands<'_>) {
         match self {
-            Self::Unary(operator) if fuses() => single::<true, _>(*operator, Block::<true>(block)),
-            Self::Unary(operator) => single::<false, _>(*operator, Block::<false>(block)),
+            Self::Unary(operator) => in_place(*operator, block),
             Self::Linear(LinearOptions { alpha, beta }) => {
                 let (alpha, beta) = (*alpha as f32, *beta as f32);
                 widest(InPlace { of: block, f: move |x| alpha * x + beta });
@@ -152,21 +151,12 @@ impl Chain {
         let start = operand(self.start);
         let source = &start.stored::<f32>()[start.layout().offset..];
         Tensor::by_blocks(&self.shape, BLOCK, |at, block| {
-            block.copy_from_slice(&source[at..][..block.len()]);
+            let source = &source[at..][..block.len()];
+            let block = block.copied(source);
             self.links.iter().for_each(|link| link.apply(block, at, operand));
-            stop.worked(block.len() * self.links.len())
+            stop.worked(block.len() * self.links.len())?;
+            Ok(block)
         })
-    }
-}
-
-/// `FUSED` where the machine [`fuses`].
-struct Block<'a, const FUSED: bool>(&'a mut [f32]);
-
-impl<const FUSED: bool> Apply<f32> for Block<'_, FUSED> {
-    type Output = ();
-
-    fn apply(self, f: impl Function<f32, Output = f32>) {
-        widest_if::<FUSED, _>(InPlace { of: self.0, f });
     }
 }
 

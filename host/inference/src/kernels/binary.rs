@@ -1,13 +1,13 @@
 //! WebNN's elementwise operators of two inputs, with NumPy's broadcasting.
 
+use pulp::NullaryFnOnce as _;
 use spillway_types::operator::BinaryOperator;
 use tract_onnx::prelude::{TVec, f16};
 
 use super::check::NUMBERS;
 use super::{Check, Plan, Stop};
-use crate::blocks::{Blocks, NEAR};
+use crate::blank::Blank;
 use crate::element::{Element, with_dtype};
-use crate::layout::zip;
 use crate::vectors::{EachPair, widest};
 use crate::{DType, RunError, Tensor, byte_length};
 
@@ -95,34 +95,28 @@ pub(super) fn combine<T: Element, U: Element>(
     stop: &Stop<'_>,
     f: impl Fn(T, T) -> U + Copy,
 ) -> Result<Tensor, RunError> {
-    Tensor::filled_until::<U>(stop, a.shape(), |mut target| {
-        Blocks::of(a.shape()).try_for_each(|block| {
-            stop.check()?;
-            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
-            let (layout_a, layout_b) = (block.of(a.layout()), block.of(b.layout()));
-            zip((a.stored::<T>(), &layout_a), (b.stored::<T>(), &layout_b), to, f);
-            Ok(())
-        })
-    })
+    combine_blocks(a, b, stop, |a: &[T], b, to| EachPair { a, b, to, f }.call())
 }
 
-/// As [`combine`], with the widest vectors where the elements of both lie row by row: for `float32`, what nets compute with,
-/// since each such loop is compiled three times.
+/// As [`combine`], with the widest vectors: for `float32`, what nets compute with, since each such loop is compiled three times.
 fn combine_floats(
     a: &Tensor,
     b: &Tensor,
     stop: &Stop<'_>,
     f: impl Fn(f32, f32) -> f32 + Copy,
 ) -> Result<Tensor, RunError> {
-    if !(a.layout().is_row_major() && b.layout().is_row_major()) {
-        return combine(a, b, stop, f);
-    }
-    let (a_rows, b_rows) = (a.rows::<f32>(), b.rows::<f32>());
-    Tensor::by_blocks(a.shape(), NEAR, |start, to| {
-        let (a, b) = (&a_rows[start..][..to.len()], &b_rows[start..][..to.len()]);
-        widest(EachPair { a, b, to: &mut *to, f });
-        stop.worked(to.len())
-    })
+    combine_blocks(a, b, stop, |a: &[f32], b, to| widest(EachPair { a, b, to, f }))
+}
+
+/// Has `write` write each block of a tensor, given the elements of two of its shape row by row.
+fn combine_blocks<T: Element, U: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    stop: &Stop<'_>,
+    write: impl for<'b> Fn(&[T], &[T], Blank<'b, U>) -> &'b mut [U],
+) -> Result<Tensor, RunError> {
+    let (mut place_a, mut place_b) = (Vec::new(), Vec::new());
+    Tensor::beside(&[a, b], stop, |block, to| write(block.rows(a, &mut place_a), block.rows(b, &mut place_b), to))
 }
 
 fn compare<T: Element>(operator: BinaryOperator, a: &Tensor, b: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {

@@ -1,14 +1,14 @@
 //! cast, linear: one element in, one out.
 
+use pulp::NullaryFnOnce as _;
 use spillway_types::operator::LinearOptions;
 use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
 use super::{Check, Plan, Stop};
-use crate::blocks::{Blocks, NEAR};
+use crate::blank::Blank;
 use crate::element::{Cast, Element, with_dtype};
-use crate::layout::{Layout, map};
-use crate::vectors::{Each, Function, InPlace, widest, widest_if};
+use crate::vectors::{Each, Function, widest, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One element of whatever type, converted.
@@ -20,31 +20,19 @@ const LINEAR_NANOSECONDS: f64 = 0.25;
 pub(super) fn map_elements<T: Element, U: Element>(
     input: &Tensor,
     stop: &Stop<'_>,
-    f: impl Fn(T) -> U + Copy,
+    f: impl Function<T, Output = U>,
 ) -> Result<Tensor, RunError> {
-    each_block(input, stop, |layout, to| map(input.stored::<T>(), layout, to, f))
+    map_blocks(input, stop, |from: &[T], to| Each { from, to, f }.call())
 }
 
-/// Has `write` write each block of a tensor of `input`'s shape, told where the elements of that lie.
-fn each_block<U: Element>(
+/// As [`map_elements`], with the widest vectors: for `float32`, what nets compute with, since each such loop is compiled three
+/// times.
+pub(super) fn map_floats(
     input: &Tensor,
     stop: &Stop<'_>,
-    write: impl Fn(&Layout, &mut [U]),
+    f: impl Function<f32, Output = f32>,
 ) -> Result<Tensor, RunError> {
-    Tensor::filled_until::<U>(stop, input.shape(), |mut target| {
-        Blocks::of(input.shape()).try_for_each(|block| {
-            stop.check()?;
-            let to = target.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
-            write(&block.of(input.layout()), to);
-            Ok(())
-        })
-    })
-}
-
-/// As [`map_elements`], with the widest vectors where the elements lie row by row: for `float32`, what nets compute with, since
-/// each such loop is compiled three times.
-pub(super) fn map_floats(input: &Tensor, stop: &Stop<'_>, f: impl Fn(f32) -> f32 + Copy) -> Result<Tensor, RunError> {
-    map_blocks(input, stop, |from, to| widest(Each { from, to, f }), |of| widest(InPlace { of, f }))
+    map_blocks(input, stop, |from: &[f32], to| widest(Each { from, to, f }))
 }
 
 /// The same for an `f` that is there [twice](super::math).
@@ -53,28 +41,17 @@ pub(super) fn map_fused<const FUSED: bool>(
     stop: &Stop<'_>,
     f: impl Function<f32, Output = f32>,
 ) -> Result<Tensor, RunError> {
-    let in_place = |of: &mut [f32]| widest_if::<FUSED, _>(InPlace { of, f });
-    map_blocks(input, stop, |from, to| widest_if::<FUSED, _>(Each { from, to, f }), in_place)
+    map_blocks(input, stop, |from: &[f32], to| widest_if::<FUSED, _>(Each { from, to, f }))
 }
 
-/// Each block by `write` where the elements lie row by row; else they are brought together, and go through `in_place`.
-fn map_blocks(
+/// Has `write` write each block of a tensor of `input`'s shape, given the elements of that row by row.
+pub(super) fn map_blocks<T: Element, U: Element>(
     input: &Tensor,
     stop: &Stop<'_>,
-    write: impl Fn(&[f32], &mut [f32]),
-    in_place: impl Fn(&mut [f32]),
+    write: impl for<'b> Fn(&[T], Blank<'b, U>) -> &'b mut [U],
 ) -> Result<Tensor, RunError> {
-    if !input.layout().is_row_major() {
-        return each_block(input, stop, |layout, to| {
-            map(input.stored::<f32>(), layout, to, |x| x);
-            in_place(to);
-        });
-    }
-    let source = input.rows::<f32>();
-    Tensor::by_blocks(input.shape(), NEAR, |start, to| {
-        write(&source[start..][..to.len()], to);
-        stop.worked(to.len())
-    })
+    let mut place = Vec::new();
+    Tensor::beside(&[input], stop, |block, to| write(block.rows(input, &mut place), to))
 }
 
 pub(super) fn cast(dtype: DType, inputs: Vec<Tensor>) -> Result<Plan, RunError> {

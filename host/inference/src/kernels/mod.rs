@@ -24,6 +24,7 @@
 
 mod activate;
 mod arrange;
+mod batch;
 mod binary;
 mod check;
 mod conv;
@@ -35,6 +36,7 @@ mod gemm;
 mod halves;
 mod image;
 mod jpeg;
+mod lines;
 mod math;
 mod matmul;
 mod moments;
@@ -53,6 +55,7 @@ mod strips;
 mod unary;
 mod views;
 mod warp;
+mod wide;
 mod windows;
 
 use std::cell::Cell;
@@ -64,7 +67,7 @@ use crate::blocks::BLOCK;
 use crate::{DType, RunError, Tensor};
 pub(crate) use binary::{ApplyTwo, Arithmetic};
 use check::Check;
-pub(crate) use unary::{Apply, between, single};
+pub(crate) use unary::{between, in_place};
 
 /// Copying one element of a view to where it lies row by row.
 const GATHER_NANOSECONDS: f64 = 0.4;
@@ -168,7 +171,7 @@ pub(crate) fn plan(operator: Operator, inputs: Vec<Tensor>) -> Result<Plan, RunE
         Operator::Conv2d(options) => conv::conv2d(options, &inputs),
         Operator::ConvTranspose2d(options) => conv_transpose::conv_transpose2d(options, &inputs),
         Operator::Pool2d(options) => pool::pool2d(options, inputs),
-        Operator::BatchNormalization(options) => normalise::batch(options, &inputs),
+        Operator::BatchNormalization(options) => batch::batch(options, &inputs),
         Operator::InstanceNormalization(options) => normalise::instance(options, &inputs),
         Operator::LayerNormalization(options) => normalise::layer(&options, &inputs),
         Operator::Elu(alpha) => activate::elu(alpha, inputs),

@@ -1,14 +1,15 @@
 //! softmax: exponentials along an axis, divided by their sum.
 
-use pulp::{Simd, WithSimd};
+use pulp::{NullaryFnOnce, Simd, WithSimd};
 use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
 use super::{Check, Plan, Stop, math};
+use crate::blank::Blank;
 use crate::blocks::NEAR;
-use crate::element::with_dtype;
-use crate::vectors::{fuses, widest_if};
+use crate::element::{Element, with_dtype};
+use crate::vectors::{Each, Function, InPlace, fuses, widest, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One `float32`: an exponential, and three passes.
@@ -44,65 +45,130 @@ fn along<T: Part>(input: &Tensor, axis: usize, shape: &[usize], stop: &Stop<'_>)
     let part = shape[axis] * inner;
     // As many parts as fit the nearest cache, if several do.
     let block = (NEAR / part).max(1) * part;
-    Tensor::by_blocks(shape, block, |start, to: &mut [T]| {
-        let parts = source[start..][..to.len()].chunks_exact(part).zip(to.chunks_exact_mut(part));
-        { parts }.try_for_each(|(from, to)| {
+    Tensor::by_blocks(shape, block, |start, to: Blank<'_, T>| {
+        to.in_parts(part, |index, to| {
+            let from = &source[start + index * part..][..part];
             if inner == 1 {
-                T::row(from, to, (&mut values, &mut shares));
-                return stop.worked(part);
+                return T::row(from, to, (&mut values, &mut shares), stop);
             }
             // Columns whose elements are apart, each by way of two places of its length.
-            shares.resize(shape[axis], T::Real::default());
+            let to = to.filled(T::default());
             for place in 0..inner {
                 let column = from[place..].iter().step_by(inner);
                 values.clear();
                 values.extend(column.map(|x| x.to_real()));
-                T::Real::softmax(&values, &mut shares);
+                let shares = column_of(&values, &mut shares, stop)?;
                 let places = to[place..].iter_mut().step_by(inner);
-                places.zip(&shares).for_each(|(to, &from)| *to = T::from_real(from));
-                stop.worked(shares.len())?;
+                places.zip(shares).for_each(|(to, from)| *to = T::from_real(*from));
             }
-            Ok(())
+            Ok(to)
         })
     })
 }
 
+/// The softmax of `values`, in `place`.
+fn column_of<'a, R: Numbers>(values: &[R], place: &'a mut Vec<R>, stop: &Stop<'_>) -> Result<&'a mut [R], RunError> {
+    place.clear();
+    place.reserve(values.len());
+    column(values, Blank::of(&mut place.spare_capacity_mut()[..values.len()]), stop)
+}
+
+/// Of numbers next to each other, in passes of which each may stop between chunks.
+fn column<'b, R: Numbers>(from: &[R], to: Blank<'b, R>, stop: &Stop<'_>) -> Result<&'b mut [R], RunError> {
+    let mut greatest = from.first().copied().unwrap_or_default();
+    for chunk in from.chunks(CHUNK) {
+        greatest = R::greatest(chunk, greatest);
+        stop.worked(chunk.len())?;
+    }
+    let mut sum = 0.0;
+    let to = to.in_parts(CHUNK, |index, to| {
+        stop.worked(to.len())?;
+        let (powers, part) = R::powers(&from[index * CHUNK..][..to.len()], greatest, to);
+        sum += part.to_f64();
+        Ok(powers)
+    })?;
+    let factor = <R as Real>::from_f64(1.0 / sum);
+    for chunk in to.chunks_mut(CHUNK) {
+        R::scale(chunk, factor);
+        stop.worked(chunk.len())?;
+    }
+    Ok(to)
+}
+
+/// Numbers between two questions whether to go on.
+const CHUNK: usize = 4096;
+
 /// Numbers of which the softmax is computed.
-trait Numbers: Real {
-    /// Of `from`, to `to`.
-    fn softmax(from: &[Self], to: &mut [Self]);
+trait Numbers: Real + Element {
+    /// The greatest of `from` and one before; whether NaN is passed over does not matter.
+    fn greatest(from: &[Self], before: Self) -> Self;
+    /// The exponentials of how much less each is than `greatest`, and their sum.
+    fn powers<'b>(from: &[Self], greatest: Self, to: Blank<'b, Self>) -> (&'b mut [Self], Self);
+    /// Multiplies each.
+    fn scale(of: &mut [Self], factor: Self);
 }
 
 impl Numbers for f32 {
-    fn softmax(from: &[Self], to: &mut [Self]) {
-        if fuses() {
-            widest_if::<true, _>(Column::<true> { from, to });
-        } else {
-            widest_if::<false, _>(Column::<false> { from, to });
+    fn greatest(from: &[Self], before: Self) -> Self {
+        widest(Greatest { from, before })
+    }
+
+    fn powers<'b>(from: &[Self], greatest: Self, to: Blank<'b, Self>) -> (&'b mut [Self], Self) {
+        #[cfg(target_arch = "x86_64")]
+        if let pulp::Arch::V4(machine) = pulp::Arch::new() {
+            return machine.vectorize(Powers { machine, from, greatest, to });
         }
+        let to = if fuses() {
+            widest_if::<true, _>(Each { from, to, f: Power::<true> { greatest } })
+        } else {
+            widest_if::<false, _>(Each { from, to, f: Power::<false> { greatest } })
+        };
+        let sum = widest(Sum { of: to });
+        (to, sum)
+    }
+
+    fn scale(of: &mut [Self], factor: Self) {
+        widest(InPlace { of, f: move |x| x * factor });
     }
 }
 
 impl Numbers for f64 {
-    fn softmax(from: &[Self], to: &mut [Self]) {
-        let greatest = from.iter().copied().fold(Self::NEG_INFINITY, Self::max);
-        to.iter_mut().zip(from).for_each(|(to, x)| *to = (x - greatest).exp());
-        let factor = 1.0 / to.iter().sum::<Self>();
-        to.iter_mut().for_each(|x| *x *= factor);
+    fn greatest(from: &[Self], before: Self) -> Self {
+        from.iter().copied().fold(before, Self::max)
+    }
+
+    fn powers<'b>(from: &[Self], greatest: Self, to: Blank<'b, Self>) -> (&'b mut [Self], Self) {
+        let to = Each { from, to, f: move |x: Self| (x - greatest).exp() }.call();
+        let sum = to.iter().sum();
+        (to, sum)
+    }
+
+    fn scale(of: &mut [Self], factor: Self) {
+        of.iter_mut().for_each(|x| *x *= factor);
     }
 }
 
 /// An element, and how a column is computed whose elements are next to each other.
-trait Part: Sample<Real: Numbers> {
+trait Part: Sample<Real: Numbers> + Element {
     /// By way of `places`, where elements are narrower than what is computed with.
-    fn row(from: &[Self], to: &mut [Self], places: (&mut Vec<Self::Real>, &mut Vec<Self::Real>));
+    fn row<'b>(
+        from: &[Self],
+        to: Blank<'b, Self>,
+        places: (&mut Vec<Self::Real>, &mut Vec<Self::Real>),
+        stop: &Stop<'_>,
+    ) -> Result<&'b mut [Self], RunError>;
 }
 
 macro_rules! wide_enough {
     ($($T:ty),*) => {$(
         impl Part for $T {
-            fn row(from: &[Self], to: &mut [Self], _: (&mut Vec<Self>, &mut Vec<Self>)) {
-                Self::softmax(from, to);
+            fn row<'b>(
+                from: &[Self],
+                to: Blank<'b, Self>,
+                _: (&mut Vec<Self>, &mut Vec<Self>),
+                stop: &Stop<'_>,
+            ) -> Result<&'b mut [Self], RunError> {
+                column(from, to, stop)
             }
         }
     )*};
@@ -111,12 +177,31 @@ macro_rules! wide_enough {
 wide_enough!(f32, f64);
 
 impl Part for f16 {
-    fn row(from: &[Self], to: &mut [Self], (values, shares): (&mut Vec<f32>, &mut Vec<f32>)) {
+    fn row<'b>(
+        from: &[Self],
+        to: Blank<'b, Self>,
+        (values, shares): (&mut Vec<f32>, &mut Vec<f32>),
+        stop: &Stop<'_>,
+    ) -> Result<&'b mut [Self], RunError> {
         values.clear();
         values.extend(from.iter().map(|x| x.to_f32()));
-        shares.resize(from.len(), 0.0);
-        f32::softmax(values, shares);
-        to.iter_mut().zip(&*shares).for_each(|(to, &from)| *to = Self::from_f32(from));
+        let shares = column_of(values, shares, stop)?;
+        Ok(Each { from: &*shares, to, f: Self::from_f32 }.call())
+    }
+}
+
+/// The exponential of how much less a number is than the greatest; `FUSED` where the machine [`fuses`].
+#[derive(Clone, Copy)]
+struct Power<const FUSED: bool> {
+    greatest: f32,
+}
+
+impl<const FUSED: bool> Function<f32> for Power<FUSED> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn of(self, x: f32) -> f32 {
+        math::exp_to_1::<FUSED>(x - self.greatest)
     }
 }
 
@@ -138,44 +223,86 @@ macro_rules! fold {
     }};
 }
 
-/// A column of `f32`; `FUSED` where the machine [`fuses`].
-struct Column<'a, const FUSED: bool> {
+struct Greatest<'a> {
     from: &'a [f32],
-    to: &'a mut [f32],
+    before: f32,
 }
 
-impl<const FUSED: bool> WithSimd for Column<'_, FUSED> {
-    type Output = ();
+// What gathers a result is written in vectors, since a compiler may not change its order; and four at a time, since a machine
+// begins to compute more often than one after another would end. Without closures, as the loops of `vectors`.
+impl WithSimd for Greatest<'_> {
+    type Output = f32;
 
-    /// In four passes through the nearest cache. What gathers a result is written in vectors, since a compiler may not change its
-    /// order; and four at a time, since a machine begins to compute more often than one after another would end. Without
-    /// closures, as the loops of [`vectors`](crate::vectors).
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { from, to } = self;
-        let Some(&first) = from.first() else { return };
-        let (vectors, rest) = S::as_simd_f32s(from);
-        let mut greatest = simd.reduce_max_f32s(fold!(simd.max_f32s, vectors, simd.splat_f32s(first)));
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let (vectors, rest) = S::as_simd_f32s(self.from);
+        let mut greatest = simd.reduce_max_f32s(fold!(simd.max_f32s, vectors, simd.splat_f32s(self.before)));
         for &x in rest {
             greatest = if x > greatest { x } else { greatest };
         }
-        let count = from.len().min(to.len());
-        let (from, to) = (&from[..count], &mut to[..count]);
-        let mut index = 0;
-        while index < count {
-            to[index] = math::exp_to_1::<FUSED>(from[index] - greatest);
-            index += 1;
-        }
-        let (vectors, rest) = S::as_simd_f32s(to);
+        greatest
+    }
+}
+
+struct Sum<'a> {
+    of: &'a [f32],
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let (vectors, rest) = S::as_simd_f32s(self.of);
         let mut sum = simd.reduce_sum_f32s(fold!(simd.add_f32s, vectors, simd.splat_f32s(0.0)));
         for x in rest {
             sum += *x;
         }
-        let factor = 1.0 / sum;
+        sum
+    }
+}
+
+/// Exponentials and their sum, by AVX-512.
+#[cfg(target_arch = "x86_64")]
+struct Powers<'a, 'b> {
+    machine: pulp::x86::V4,
+    from: &'a [f32],
+    greatest: f32,
+    to: Blank<'b, f32>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'b> NullaryFnOnce for Powers<'_, 'b> {
+    type Output = (&'b mut [f32], f32);
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        use super::wide::{exp_to_1, lanes};
+        let (machine, to) = (self.machine, self.to.into_places());
+        let avx = machine.avx512f;
+        let greatest = avx._mm512_set1_ps(self.greatest);
+        let (from, rest) = pulp::x86::V4::as_simd_f32s(&self.from[..to.len()]);
+        let (vectors, places) = pulp::x86::V4::as_uninit_mut_simd_f32s(to);
+        let mut sums = [avx._mm512_set1_ps(0.0); 2];
         let mut index = 0;
-        while index < count {
-            to[index] *= factor;
+        while index < vectors.len() {
+            let power = exp_to_1(machine, avx._mm512_sub_ps(pulp::cast(from[index]), greatest));
+            sums[index % 2] = avx._mm512_add_ps(sums[index % 2], power);
+            vectors[index].write(pulp::cast(power));
             index += 1;
         }
+        // Of those that are not there, 0.
+        let last = exp_to_1(machine, avx._mm512_sub_ps(lanes(machine, rest, f32::NEG_INFINITY), greatest));
+        let all: [f32; 16] = pulp::cast(last);
+        let mut index = 0;
+        while index < places.len() {
+            places[index].write(all[index]);
+            index += 1;
+        }
+        let sum = avx._mm512_add_ps(avx._mm512_add_ps(sums[0], sums[1]), last);
+        #[allow(unsafe_code, reason = "the standard library has no safe way")]
+        // SAFETY: the loops have written each.
+        let to = unsafe { to.assume_init_mut() };
+        (to, machine.reduce_sum_f32s(pulp::cast(sum)))
     }
 }

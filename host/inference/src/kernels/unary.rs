@@ -1,13 +1,18 @@
 //! WebNN's elementwise operators of one input, and clamp.
 
+use std::convert::Infallible;
+
+use pulp::NullaryFnOnce as _;
 use spillway_types::operator::{ClampOptions, UnaryOperator};
 use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
-use super::elementwise::{map_elements, map_fused};
+use super::elementwise::{map_blocks, map_elements, map_fused};
+use super::wide::Wide;
 use super::{Check, Plan, Stop, math};
+use crate::blank::Blank;
 use crate::element::{Element, with_dtype};
-use crate::vectors::{Function, fuses};
+use crate::vectors::{Each, Function, InPlace, fuses, widest_if};
 use crate::{DType, RunError, Tensor};
 
 /// One element through a logarithm, a sine; where it is no `float32`, through an exponential.
@@ -79,7 +84,10 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
     Ok(Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| match input.dtype() {
         DType::Boolean => map_elements(&input, stop, |x: bool| !x),
         DType::Uint8 => map_elements(&input, stop, |x: u8| x == 0),
-        DType::Float16 => half::<false, _>(operator, Map::<false> { input: &input, stop }),
+        DType::Float16 => map_blocks(&input, stop, |from, to| halves(operator, from, to)),
+        DType::Float32 if let Some(wide) = Wide::of(operator) => {
+            map_blocks(&input, stop, |from, to| wide.each(from, to))
+        }
         DType::Float32 if fuses() => single::<true, _>(operator, Map::<true> { input: &input, stop }),
         DType::Float32 => single::<false, _>(operator, Map::<false> { input: &input, stop }),
         DType::Float64 => double::<false, _>(operator, Map::<false> { input: &input, stop }),
@@ -92,7 +100,7 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
 }
 
 /// What is done with the function of an operator: the compiler sees the loop and the function together.
-pub(crate) trait Apply<T> {
+trait Apply<T> {
     type Output;
     fn apply(self, f: impl Function<T, Output = T>) -> Self::Output;
 }
@@ -101,14 +109,6 @@ pub(crate) trait Apply<T> {
 struct Map<'a, const FUSED: bool> {
     input: &'a Tensor,
     stop: &'a Stop<'a>,
-}
-
-impl<const FUSED: bool> Apply<f16> for Map<'_, FUSED> {
-    type Output = Result<Tensor, RunError>;
-
-    fn apply(self, f: impl Function<f16, Output = f16>) -> Self::Output {
-        map_elements(self.input, self.stop, move |x| f.of(x))
-    }
 }
 
 impl<const FUSED: bool> Apply<f32> for Map<'_, FUSED> {
@@ -123,25 +123,61 @@ impl<const FUSED: bool> Apply<f64> for Map<'_, FUSED> {
     type Output = Result<Tensor, RunError>;
 
     fn apply(self, f: impl Function<f64, Output = f64>) -> Self::Output {
-        map_elements(self.input, self.stop, move |x| f.of(x))
+        map_elements(self.input, self.stop, f)
     }
 }
 
+/// The operator on each number of a block, in its place.
+pub(crate) fn in_place(operator: UnaryOperator, block: &mut [f32]) {
+    if let Some(wide) = Wide::of(operator) {
+        wide.in_place(block);
+    } else if fuses() {
+        single::<true, _>(operator, Block::<true>(block));
+    } else {
+        single::<false, _>(operator, Block::<false>(block));
+    }
+}
+
+/// `FUSED` where the machine [`fuses`].
+struct Block<'a, const FUSED: bool>(&'a mut [f32]);
+
+impl<const FUSED: bool> Apply<f32> for Block<'_, FUSED> {
+    type Output = ();
+
+    fn apply(self, f: impl Function<f32, Output = f32>) {
+        widest_if::<FUSED, _>(InPlace { of: self.0, f });
+    }
+}
+
+/// Halves that are widened at once.
+const HALVES: usize = 1024;
+
+/// The operator on halves, by way of `f32`.
+fn halves<'b>(operator: UnaryOperator, from: &[f16], to: Blank<'b, f16>) -> &'b mut [f16] {
+    let mut wide = [0.0; HALVES];
+    let written = to.in_parts(HALVES, |index, to| {
+        let wide = &mut wide[..to.len()];
+        wide.iter_mut().zip(&from[index * HALVES..]).for_each(|(wide, half)| *wide = half.to_f32());
+        in_place(operator, wide);
+        Ok::<_, Infallible>(Each { from: wide, to, f: f16::from_f32 }.call())
+    });
+    written.unwrap_or_else(|never| match never {})
+}
+
 macro_rules! floats {
-    ($name:ident, $T:ty, $F:ident, $to:expr, $from:expr, $math:ident) => {
+    ($name:ident, $F:ident, $math:ident) => {
         /// Hands over the function of `operator`; `FUSED` where the machine [`fuses`].
-        pub(crate) fn $name<const FUSED: bool, A: Apply<$T>>(operator: UnaryOperator, apply: A) -> A::Output {
+        fn $name<const FUSED: bool, A: Apply<$F>>(operator: UnaryOperator, apply: A) -> A::Output {
             macro_rules! each {
                 (|$x:ident| $body:expr) => {{
                     #[derive(Clone, Copy)]
                     struct Of<const FUSED: bool>;
-                    impl<const FUSED: bool> Function<$T> for Of<FUSED> {
-                        type Output = $T;
+                    impl<const FUSED: bool> Function<$F> for Of<FUSED> {
+                        type Output = $F;
 
                         #[inline(always)]
-                        fn of(self, given: $T) -> $T {
-                            let $x: $F = ($to)(given);
-                            ($from)($body)
+                        fn of(self, $x: $F) -> $F {
+                            $body
                         }
                     }
                     apply.apply(Of::<FUSED>)
@@ -178,9 +214,8 @@ macro_rules! floats {
     };
 }
 
-floats!(half, f16, f32, f16::to_f32, f16::from_f32, math);
-floats!(single, f32, f32, |x| x, |x| x, math);
-floats!(double, f64, f64, |x| x, |x| x, precise);
+floats!(single, f32, math);
+floats!(double, f64, precise);
 
 /// The same functions of `f64`.
 mod precise {
