@@ -5,6 +5,7 @@ use tract_onnx::prelude::f16;
 
 use super::Stop;
 use super::moments::Summed;
+use super::rows::Rows;
 use super::sample::{Real, Sample};
 use crate::blank::Blank;
 use crate::layout::map;
@@ -112,19 +113,27 @@ impl<'b, R: Copy, T: Copy, F: Fn(R, R, R) -> T> NullaryFnOnce for Scaled<'_, 'b,
 /// a second pass goes from the mean, and also finds how far off that was, so that sums of 32 bits are enough in both.
 pub(super) fn standard<R: Summed>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Result<Line<R>, RunError> {
     let count = row.len() as f64;
-    let line = |mean: R, [off, squares]: [f64; 2]| {
-        let variance = squares - off * off;
-        // Rounding may make a variance of 0 negative; so written, NaN stays.
-        let variance = if variance < 0.0 { 0.0 } else { variance };
-        let factor = 1.0 / (variance + epsilon).sqrt();
-        Line { mean, factor: Real::from_f64(factor), shift: Real::from_f64(-off * factor) }
-    };
-    let [mean, squares] = moments(row, R::default(), stop)?.map(|sum| sum / count);
-    if mean * mean < 0.5 * squares {
-        return Ok(line(R::default(), [mean, squares]));
+    let [mean, square] = moments(row, R::default(), stop)?.map(|sum| sum / count);
+    if let Some(line) = line_from_0([mean, square], epsilon) {
+        return Ok(line);
     }
     let mean = <R as Real>::from_f64(mean);
-    Ok(line(mean, moments(row, mean, stop)?.map(|sum| sum / count)))
+    Ok(line(mean, moments(row, mean, stop)?.map(|sum| sum / count), epsilon))
+}
+
+/// The line that a mean and a mean of squares say, if they say it exactly enough.
+pub(super) fn line_from_0<R: Real>([mean, square]: [f64; 2], epsilon: f64) -> Option<Line<R>> {
+    // So written, NaN has a line of NaN after another look.
+    (mean * mean < 0.5 * square).then(|| line(R::default(), [mean, square], epsilon))
+}
+
+/// The line of a row whose numbers are on average `off` more than `mean`, and the squares of what they are more `square`.
+fn line<R: Real>(mean: R, [off, square]: [f64; 2], epsilon: f64) -> Line<R> {
+    let variance = square - off * off;
+    // Rounding may make a variance of 0 negative; so written, NaN stays.
+    let variance = if variance < 0.0 { 0.0 } else { variance };
+    let factor = 1.0 / (variance + epsilon).sqrt();
+    Line { mean, factor: Real::from_f64(factor), shift: Real::from_f64(-off * factor) }
 }
 
 fn moments<R: Summed>(row: &[R], mean: R, stop: &Stop<'_>) -> Result<[f64; 2], RunError> {
@@ -141,6 +150,17 @@ fn moments<R: Summed>(row: &[R], mean: R, stop: &Stop<'_>) -> Result<[f64; 2], R
 pub(super) trait Float: Sample<Real: Summed + Sample<Real = Self::Real>> {
     /// `row`, in `wide` where it has to be widened.
     fn widen<'a>(row: &'a [Self], wide: &'a mut Vec<Self::Real>) -> &'a [Self::Real];
+
+    /// Normalises rows together, each as long as `scale` and `bias`, if this type is one of which that is faster; else `to` is
+    /// given back.
+    fn normalise<'b>(
+        _: &[Self],
+        (_scale, _bias): (&[Self::Real], &[Self::Real]),
+        _epsilon: f64,
+        to: Blank<'b, Self>,
+    ) -> Result<&'b mut [Self], Blank<'b, Self>> {
+        Err(to)
+    }
 }
 
 impl Float for f16 {
@@ -154,6 +174,15 @@ impl Float for f16 {
 impl Float for f32 {
     fn widen<'a>(row: &'a [Self], _: &'a mut Vec<f32>) -> &'a [f32] {
         row
+    }
+
+    fn normalise<'b>(
+        from: &[Self],
+        (scale, bias): (&[Self], &[Self]),
+        epsilon: f64,
+        to: Blank<'b, Self>,
+    ) -> Result<&'b mut [Self], Blank<'b, Self>> {
+        Ok(Rows { from, scale, bias, epsilon }.normalise(to))
     }
 }
 

@@ -47,6 +47,7 @@ mod pool;
 mod product;
 mod reduce;
 mod resample;
+mod rows;
 mod sample;
 mod scatter;
 mod select;
@@ -56,6 +57,8 @@ mod unary;
 mod views;
 mod warp;
 mod wide;
+#[cfg(target_arch = "x86_64")]
+mod wide_rows;
 mod windows;
 
 use std::cell::Cell;

@@ -67,3 +67,17 @@ pub(super) trait Summed: Real + Element {
     /// Sums of what is more than `mean`, and of the squares of that.
     fn moments(chunk: &[Self], mean: Self) -> [f64; 2];
 }
+
+/// Sums and sums of squares in vectors, together and with those of `rest`.
+#[inline(always)]
+pub(super) fn total<S: Simd>(simd: S, sums: [S::f32s; 2], rest: &[f32]) -> [f64; 2] {
+    let [mut sum, mut squares] = [f64::from(simd.reduce_sum_f32s(sums[0])), f64::from(simd.reduce_sum_f32s(sums[1]))];
+    let mut index = 0;
+    while index < rest.len() {
+        let x = f64::from(rest[index]);
+        sum += x;
+        squares += x * x;
+        index += 1;
+    }
+    [sum, squares]
+}

@@ -10,7 +10,7 @@ use super::check::FLOATS;
 use super::lines::{Float, Line, numbers, real_bytes, standard, write, write_scaled};
 use super::{Check, GATHER_NANOSECONDS, Plan, Stop};
 use crate::blank::Blank;
-use crate::blocks::NEAR;
+use crate::blocks::{BLOCK, NEAR};
 use crate::element::with_dtype;
 use crate::{DType, RunError, Tensor};
 
@@ -120,8 +120,17 @@ fn over_axes(check: Check, input: &Tensor, axes: &[usize], epsilon: f64, affine:
             let (source, parameters) = (ordered.rows_until::<T>(stop)?, affine.numbers::<T>());
             // Whole rows, as many as fit the nearest cache, if several do.
             let (row, mut wide) = (count.max(1), Vec::new());
-            let block = (NEAR / row).max(1) * row;
-            let result = Tensor::by_blocks(ordered.shape(), block, |start, to: Blank<'_, T>| {
+            let are_short = row <= NEAR && !affine.is_per_row;
+            let block = (if are_short { BLOCK } else { NEAR } / row).max(1) * row;
+            let result = Tensor::by_blocks(ordered.shape(), block, |start, mut to: Blank<'_, T>| {
+                if are_short {
+                    stop.worked(to.len())?;
+                    let [scale, bias] = &parameters;
+                    match T::normalise(&source[start..][..to.len()], (scale, bias), epsilon, to) {
+                        Ok(written) => return Ok(written),
+                        Err(blank) => to = blank,
+                    }
+                }
                 to.in_parts(row, |index, to| {
                     let index = start / row + index;
                     let from = T::widen(&source[index * row..][..row], &mut wide);

@@ -5,9 +5,11 @@ use tract_onnx::prelude::f16;
 
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
+#[cfg(target_arch = "x86_64")]
+use super::wide_rows::{powers as wide_powers, rows as wide_rows};
 use super::{Check, Plan, Stop, math};
 use crate::blank::Blank;
-use crate::blocks::NEAR;
+use crate::blocks::{BLOCK, NEAR};
 use crate::element::{Element, with_dtype};
 use crate::vectors::{Each, Function, InPlace, fuses, widest, widest_if};
 use crate::{DType, RunError, Tensor};
@@ -43,9 +45,17 @@ fn along<T: Part>(input: &Tensor, axis: usize, shape: &[usize], stop: &Stop<'_>)
     let source = input.rows_until::<T>(stop)?;
     let (mut values, mut shares) = (Vec::new(), Vec::new());
     let part = shape[axis] * inner;
+    let are_short = inner == 1 && part <= NEAR;
     // As many parts as fit the nearest cache, if several do.
-    let block = (NEAR / part).max(1) * part;
-    Tensor::by_blocks(shape, block, |start, to: Blank<'_, T>| {
+    let block = (if are_short { BLOCK } else { NEAR } / part).max(1) * part;
+    Tensor::by_blocks(shape, block, |start, mut to: Blank<'_, T>| {
+        if are_short {
+            stop.worked(to.len())?;
+            match T::rows(&source[start..][..to.len()], part, to) {
+                Ok(written) => return Ok(written),
+                Err(blank) => to = blank,
+            }
+        }
         to.in_parts(part, |index, to| {
             let from = &source[start + index * part..][..part];
             if inner == 1 {
@@ -116,7 +126,7 @@ impl Numbers for f32 {
     fn powers<'b>(from: &[Self], greatest: Self, to: Blank<'b, Self>) -> (&'b mut [Self], Self) {
         #[cfg(target_arch = "x86_64")]
         if let pulp::Arch::V4(machine) = pulp::Arch::new() {
-            return machine.vectorize(Powers { machine, from, greatest, to });
+            return wide_powers(machine, from, greatest, to);
         }
         let to = if fuses() {
             widest_if::<true, _>(Each { from, to, f: Power::<true> { greatest } })
@@ -150,6 +160,11 @@ impl Numbers for f64 {
 
 /// An element, and how a column is computed whose elements are next to each other.
 trait Part: Sample<Real: Numbers> + Element {
+    /// Rows of `length` together, if this type and machine are such that this is faster; else `to` is given back.
+    fn rows<'b>(_: &[Self], _length: usize, to: Blank<'b, Self>) -> Result<&'b mut [Self], Blank<'b, Self>> {
+        Err(to)
+    }
+
     /// By way of `places`, where elements are narrower than what is computed with.
     fn row<'b>(
         from: &[Self],
@@ -160,8 +175,10 @@ trait Part: Sample<Real: Numbers> + Element {
 }
 
 macro_rules! wide_enough {
-    ($($T:ty),*) => {$(
+    ($($T:ty $({$($rows:tt)*})?),*) => {$(
         impl Part for $T {
+            $($($rows)*)?
+
             fn row<'b>(
                 from: &[Self],
                 to: Blank<'b, Self>,
@@ -174,7 +191,12 @@ macro_rules! wide_enough {
     )*};
 }
 
-wide_enough!(f32, f64);
+wide_enough!(f32 {
+    #[cfg(target_arch = "x86_64")]
+    fn rows<'b>(from: &[f32], length: usize, to: Blank<'b, f32>) -> Result<&'b mut [f32], Blank<'b, f32>> {
+        wide_rows(from, length, to)
+    }
+}, f64);
 
 impl Part for f16 {
     fn row<'b>(
@@ -259,50 +281,5 @@ impl WithSimd for Sum<'_> {
             sum += *x;
         }
         sum
-    }
-}
-
-/// Exponentials and their sum, by AVX-512.
-#[cfg(target_arch = "x86_64")]
-struct Powers<'a, 'b> {
-    machine: pulp::x86::V4,
-    from: &'a [f32],
-    greatest: f32,
-    to: Blank<'b, f32>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl<'b> NullaryFnOnce for Powers<'_, 'b> {
-    type Output = (&'b mut [f32], f32);
-
-    #[inline(always)]
-    fn call(self) -> Self::Output {
-        use super::wide::{exp_to_1, lanes};
-        let (machine, to) = (self.machine, self.to.into_places());
-        let avx = machine.avx512f;
-        let greatest = avx._mm512_set1_ps(self.greatest);
-        let (from, rest) = pulp::x86::V4::as_simd_f32s(&self.from[..to.len()]);
-        let (vectors, places) = pulp::x86::V4::as_uninit_mut_simd_f32s(to);
-        let mut sums = [avx._mm512_set1_ps(0.0); 2];
-        let mut index = 0;
-        while index < vectors.len() {
-            let power = exp_to_1(machine, avx._mm512_sub_ps(pulp::cast(from[index]), greatest));
-            sums[index % 2] = avx._mm512_add_ps(sums[index % 2], power);
-            vectors[index].write(pulp::cast(power));
-            index += 1;
-        }
-        // Of those that are not there, 0.
-        let last = exp_to_1(machine, avx._mm512_sub_ps(lanes(machine, rest, f32::NEG_INFINITY), greatest));
-        let all: [f32; 16] = pulp::cast(last);
-        let mut index = 0;
-        while index < places.len() {
-            places[index].write(all[index]);
-            index += 1;
-        }
-        let sum = avx._mm512_add_ps(avx._mm512_add_ps(sums[0], sums[1]), last);
-        #[allow(unsafe_code, reason = "the standard library has no safe way")]
-        // SAFETY: the loops have written each.
-        let to = unsafe { to.assume_init_mut() };
-        (to, machine.reduce_sum_f32s(pulp::cast(sum)))
     }
 }

@@ -21,6 +21,8 @@ const EXPONENTIAL_NANOSECONDS: f64 = 2.8;
 const TRANSCENDENTAL_NANOSECONDS: f64 = 10.0;
 /// One `float32` through what vectors compute: an exponential, a hyperbolic tangent, the error function.
 const VECTOR_NANOSECONDS: f64 = 0.35;
+/// The same where the machine is [`Wide`].
+const WIDE_NANOSECONDS: f64 = 0.12;
 /// One element rounded, for which baseline x86-64 has no instruction.
 const ROUNDING_NANOSECONDS: f64 = 1.5;
 /// One element through anything simpler.
@@ -68,7 +70,11 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, dtypes)?;
     let is_vector = matches!(operator, Is::Exp | Is::Sigmoid | Is::Tanh | Is::Erf | Is::Gelu);
-    let nanoseconds = if is_vector && input.dtype() == DType::Float32 { VECTOR_NANOSECONDS } else { nanoseconds };
+    let nanoseconds = match input.dtype() {
+        DType::Float32 if Wide::of(operator).is_some() => WIDE_NANOSECONDS,
+        DType::Float32 if is_vector => VECTOR_NANOSECONDS,
+        _ => nanoseconds,
+    };
     let dtype = match operator {
         Is::LogicalNot | Is::IsInfinite | Is::IsNan => DType::Boolean,
         _ => input.dtype(),

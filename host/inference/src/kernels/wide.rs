@@ -51,6 +51,8 @@ mod x86_64 {
 
     /// Below it, the exponential is 0 in `f32`; above the other, infinite.
     const EXP_RANGE: (f32, f32) = (-106.0, 90.0);
+    /// From here on the sigmoid is 1 in `f32`.
+    const SIGMOID_IS_1: f32 = 20.0;
     /// Added to a number of less than 2^22, leaves it rounded in the lowest bits.
     const ROUNDER: f32 = 12_582_912.0;
     /// By how much ln 2 is less than it is in `f32`.
@@ -118,11 +120,13 @@ mod x86_64 {
                 vectors[index].write(cast(self.f.of(machine, cast(from[index]))));
                 index += 1;
             }
-            let last: [f32; 16] = cast(self.f.of(machine, lanes(machine, rest, 0.0)));
-            let mut index = 0;
-            while index < places.len() {
-                places[index].write(last[index]);
-                index += 1;
+            if !rest.is_empty() {
+                let last: [f32; 16] = cast(self.f.of(machine, lanes(machine, rest, 0.0)));
+                let mut index = 0;
+                while index < places.len() {
+                    places[index].write(last[index]);
+                    index += 1;
+                }
             }
             #[allow(unsafe_code, reason = "the standard library has no safe way")]
             // SAFETY: the loops have written each.
@@ -150,8 +154,10 @@ mod x86_64 {
                 vectors[index] = cast(f.of(machine, cast(vectors[index])));
                 index += 1;
             }
-            let last: [f32; 16] = cast(f.of(machine, lanes(machine, rest, 0.0)));
-            rest.copy_from_slice(&last[..rest.len()]);
+            if !rest.is_empty() {
+                let last: [f32; 16] = cast(f.of(machine, lanes(machine, rest, 0.0)));
+                rest.copy_from_slice(&last[..rest.len()]);
+            }
         }
     }
 
@@ -180,7 +186,7 @@ mod x86_64 {
         }
     }
 
-    /// The exponential of numbers not above 0.
+    /// The exponential of numbers not above 0, which -inf may be. Of others that are too great for `f32` it is infinite, or NaN.
     #[inline(always)]
     pub(in super::super) fn exp_to_1(machine: V4, x: Lanes) -> Lanes {
         let avx = machine.avx512f;
@@ -192,9 +198,7 @@ mod x86_64 {
     #[inline(always)]
     fn exp_within<const PRECISE: bool>(machine: V4, x: Lanes) -> Lanes {
         let avx = machine.avx512f;
-        let rounder = avx._mm512_set1_ps(ROUNDER);
-        let rounded = avx._mm512_fmadd_ps(x, avx._mm512_set1_ps(std::f32::consts::LOG2_E), rounder);
-        let power = avx._mm512_sub_ps(rounded, rounder);
+        let power = nearest(machine, avx._mm512_set1_ps(std::f32::consts::LOG2_E), x);
         let mut r = avx._mm512_fnmadd_ps(power, avx._mm512_set1_ps(std::f32::consts::LN_2), x);
         if PRECISE {
             r = avx._mm512_fnmadd_ps(power, avx._mm512_set1_ps(LN_2_REST), r);
@@ -208,15 +212,33 @@ mod x86_64 {
         avx._mm512_scalef_ps(sum, power)
     }
 
+    /// `a * b`, rounded.
+    #[inline(always)]
+    fn nearest(machine: V4, a: Lanes, b: Lanes) -> Lanes {
+        let avx = machine.avx512f;
+        let rounder = avx._mm512_set1_ps(ROUNDER);
+        avx._mm512_sub_ps(avx._mm512_fmadd_ps(a, b, rounder), rounder)
+    }
+
     #[derive(Clone, Copy)]
     struct Sigmoid;
 
     impl Function for Sigmoid {
         #[inline(always)]
         fn of(self, machine: V4, x: Lanes) -> Lanes {
-            let (avx, one) = (machine.avx512f, machine.avx512f._mm512_set1_ps(1.0));
-            let power = Exp.of(machine, avx._mm512_sub_ps(avx._mm512_set1_ps(0.0), x));
-            avx._mm512_div_ps(one, avx._mm512_add_ps(one, power))
+            let avx = machine.avx512f;
+            // NaN stays, as the second of two.
+            let x = avx._mm512_max_ps(avx._mm512_set1_ps(EXP_RANGE.0), x);
+            let x = avx._mm512_min_ps(avx._mm512_set1_ps(SIGMOID_IS_1), x);
+            // The exponential is a power of 2 times that of what is near 0, and this is Padé's quotient (d + n) / (d - n), 6e-9 off,
+            // so that one division serves both: 2^power (d + n) / (d - n + 2^power (d + n)).
+            let power = nearest(machine, avx._mm512_set1_ps(std::f32::consts::LOG2_E), x);
+            let r = avx._mm512_fnmadd_ps(power, avx._mm512_set1_ps(std::f32::consts::LN_2), x);
+            let square = avx._mm512_mul_ps(r, r);
+            let even = avx._mm512_fmadd_ps(square, avx._mm512_set1_ps(12.0), avx._mm512_set1_ps(120.0));
+            let odd = avx._mm512_mul_ps(r, avx._mm512_add_ps(square, avx._mm512_set1_ps(60.0)));
+            let above = avx._mm512_scalef_ps(avx._mm512_add_ps(even, odd), power);
+            avx._mm512_div_ps(above, avx._mm512_add_ps(avx._mm512_sub_ps(even, odd), above))
         }
     }
 
@@ -247,8 +269,8 @@ mod x86_64 {
             let avx = machine.avx512f;
             let (rounder, parts) = (avx._mm512_set1_ps(ROUNDER), avx._mm512_set1_ps(PARTS.0));
             let end = avx._mm512_set1_ps((PARTS.1 - 1) as f32 / PARTS.0);
-            // NaN stays, as the second of two.
-            let size = avx._mm512_min_ps(end, avx._mm512_abs_ps(x));
+            // The lesser of what both are without their signs; NaN is not, but stays in what it is taken from below.
+            let size = machine.avx512dq._mm512_range_ps::<0b1010>(x, end);
             let rounded = avx._mm512_fmadd_ps(size, parts, rounder);
             let place = avx._mm512_fmsub_ps(size, parts, avx._mm512_sub_ps(rounded, rounder));
             // The lowest bits say which part it is.
@@ -297,6 +319,9 @@ mod tests {
 
     use super::*;
 
+    /// The right function, from where to where, and how many units of the last place are allowed.
+    type Case = (UnaryOperator, fn(f64) -> f64, (f32, f32), f64);
+
     /// By both ways; `None` on machines that compute otherwise.
     fn of(operator: UnaryOperator, numbers: &[f32]) -> Option<Vec<f32>> {
         let wide = Wide::of(operator)?;
@@ -314,9 +339,10 @@ mod tests {
     #[test]
     fn they_are_near_those_of_libm() {
         let gelu = |x: f64| 0.5 * x * libm::erfc(-x / std::f64::consts::SQRT_2);
-        let cases: [(_, fn(f64) -> f64, _, _); 5] = [
+        let cases: [Case; 6] = [
             (UnaryOperator::Exp, f64::exp, (-87.0, 88.7), 4.0),
-            (UnaryOperator::Sigmoid, |x| 1.0 / (1.0 + (-x).exp()), (-80.0, 30.0), 6.0),
+            (UnaryOperator::Sigmoid, |x| 1.0 / (1.0 + (-x).exp()), (-60.0, 30.0), 6.0),
+            (UnaryOperator::Sigmoid, |x| 1.0 / (1.0 + (-x).exp()), (-87.0, -60.0), 7.0),
             (UnaryOperator::Gelu, gelu, (-1.0, 100.0), 4.0),
             (UnaryOperator::Gelu, gelu, (-3.0, -1.0), 8.0),
             // Where results are small, and those of an error function are right to no more than 6e-8.

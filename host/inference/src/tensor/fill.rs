@@ -8,6 +8,7 @@ use crate::blank::Blank;
 use crate::blocks::{BLOCK, Block, Blocks, NEAR};
 use crate::element::Element;
 use crate::kernels::Stop;
+use crate::layout::Layout;
 use crate::{RunError, recycle};
 
 /// Writes a block, which begins there.
@@ -83,10 +84,17 @@ impl Tensor {
         stop: &Stop<'_>,
         mut fill: impl for<'b> FnMut(&Block, Blank<'b, T>) -> &'b mut [T],
     ) -> Result<Self, RunError> {
-        // Larger where they are turned, so that more is taken of each line of the cache that is read.
-        let most = if operands.iter().all(|operand| operand.layout.is_along_rows()) { NEAR } else { BLOCK };
+        // Smaller where some are brought together first, so that they stay in the nearest cache; but not where they are turned, so
+        // that more is taken of each line that is read.
+        let all = |is: fn(&Layout) -> bool| operands.iter().all(|operand| is(&operand.layout));
+        let most = if all(Layout::is_row_major) || !all(Layout::is_along_rows) { BLOCK } else { NEAR };
         Self::beside_of(operands[0].shape(), most, &mut |block: &Block, to| {
-            stop.worked(block.len())?;
+            // Large ones are somewhat smaller than the number of elements between two questions.
+            if block.len() > BLOCK / 2 {
+                stop.check()?
+            } else {
+                stop.worked(block.len())?
+            }
             Ok(fill(block, to))
         })
     }
