@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 use spillway_tests::{Answer, Cluster, Node, bundle_file, wait_until};
-use spillway_types::Money;
+use spillway_types::{Money, ProblemType};
 
 use crate::clusters::SPREAD_MAX;
+use crate::variants::traveller;
 
 const FILE: &str = "fn main() {\n    println!(\"hello\");\n}\n";
 
@@ -121,4 +122,22 @@ async fn the_bill_of_a_call_that_was_sent_has_both_nodes_and_any_node_sums_all()
         far.cli(&["cost"]).await.stderr.contains("warning: near is not counted")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_too_dear_is_refused_and_not_told_to_come_again() {
+    const CALL: &str = "/misbehave/work?ms=30";
+    let folder = tempfile::tempdir().expect("tests may write temporary files");
+    // All its cores cost one a second.
+    let node = Node::builder().args(&["--price", "3600"]).start().await;
+    let file = folder.path().join("poor.wasm");
+    let poor = traveller(|manifest| manifest.placement.max_cost = Some("0.0001".parse().expect("it is an amount")));
+    std::fs::write(&file, poor).expect("tests may write temporary files");
+    node.cli(&["deploy", &file.display().to_string(), "--json"]).await.json();
+    // Its first calls are how the node learns what one takes.
+    wait_until("it is known what a call costs", Duration::from_secs(20), async || node.call(CALL).await.status == 503)
+        .await;
+    let refused = node.call(CALL).await;
+    refused.problem(ProblemType::TooDear, &["default/misbehave", "here", "0.0001", "`max_cost`"]);
+    assert_eq!(refused.header("retry-after"), None, "{refused:?}");
 }

@@ -124,3 +124,32 @@ async fn a_caller_that_hangs_up_while_it_waits_gives_its_place_in_the_queue_to_o
         assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_say_that_they_can_wait_come_after_others() {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| {
+        manifest.limits.deadline = SOON;
+        manifest.limits.queue = 1000;
+    });
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
+    let work = |priority: &str| {
+        let request = node.request(Method::GET, "/misbehave/work?ms=50");
+        request.header("spillway-priority", priority).send()
+    };
+    // Only of what is known to compute for long is there a queue for the whole node.
+    for _ in 0..5 {
+        assert_eq!(work("normal").await.expect("an answer").status(), 200);
+    }
+    let patient: Vec<_> = (0..40).map(|_| tokio::spawn(work("low"))).collect();
+    wait_until("many of them wait", SOON, async || {
+        node.metrics().await.sum("spillway_queue_length", &[]).is_some_and(|waiting| waiting >= 25.0)
+    })
+    .await;
+    assert_eq!(work("normal").await.expect("an answer").status(), 200);
+    let served = patient.iter().filter(|call| call.is_finished()).count();
+    assert!(served < 30, "{served} of 40 that can wait were served before it");
+    for call in patient {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+}

@@ -31,6 +31,7 @@ impl Decisions {
             Decision::Here => (Some("here".to_owned()), None),
             Decision::There(index) => (peers.get(index).map(|(name, _)| name.to_string()), None),
             Decision::Refuse { retry_after } => (None, Some(retry_after.as_secs_f64())),
+            Decision::TooDear => (None, None),
         };
         let there = peers.iter().map(|(name, offer)| described(name.to_string(), offer));
         let record = DecisionRecord {

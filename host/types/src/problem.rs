@@ -74,6 +74,8 @@ problems! {
     QueueFull, "queue-full", 503, "Too many calls are waiting";
     /// The call would be finished after its deadline, wherever it ran.
     Overloaded, "overloaded", 503, "No node would answer in time";
+    /// No node runs the call for what it may cost.
+    TooDear, "too-dear", 503, "The call would cost too much";
     /// The node has as many sandboxes as it can have.
     NodeBusy, "node-busy", 503, "The node is busy";
     /// The function's namespace has taken what it may of the node.

@@ -113,18 +113,28 @@ impl<'b, R: Copy, T: Copy, F: Fn(R, R, R) -> T> NullaryFnOnce for Scaled<'_, 'b,
 /// a second pass goes from the mean, and also finds how far off that was, so that sums of 32 bits are enough in both.
 pub(super) fn standard<R: Summed>(row: &[R], epsilon: f64, stop: &Stop<'_>) -> Result<Line<R>, RunError> {
     let count = row.len() as f64;
-    let [mean, square] = moments(row, R::default(), stop)?.map(|sum| sum / count);
-    if let Some(line) = line_from_0([mean, square], epsilon) {
-        return Ok(line);
+    let of_one = moments(row, R::default(), stop)?.map(|sum| sum / count);
+    match line_from_0(of_one, epsilon) {
+        Some(line) => Ok(line),
+        None => line_from_mean(row, of_one[0], epsilon, stop),
     }
-    let mean = <R as Real>::from_f64(mean);
-    Ok(line(mean, moments(row, mean, stop)?.map(|sum| sum / count), epsilon))
 }
 
-/// The line that a mean and a mean of squares say, if they say it exactly enough.
+/// The line that a mean and a mean of squares say, if they say it exactly enough: the variance keeps all but three bits.
 pub(super) fn line_from_0<R: Real>([mean, square]: [f64; 2], epsilon: f64) -> Option<Line<R>> {
     // So written, NaN has a line of NaN after another look.
-    (mean * mean < 0.5 * square).then(|| line(R::default(), [mean, square], epsilon))
+    (mean * mean < 0.9 * square).then(|| line(R::default(), [mean, square], epsilon))
+}
+
+/// That of a row whose mean is about `mean`, after another pass.
+pub(super) fn line_from_mean<R: Summed>(
+    row: &[R],
+    mean: f64,
+    epsilon: f64,
+    stop: &Stop<'_>,
+) -> Result<Line<R>, RunError> {
+    let (mean, count) = (<R as Real>::from_f64(mean), row.len() as f64);
+    Ok(line(mean, moments(row, mean, stop)?.map(|sum| sum / count), epsilon))
 }
 
 /// The line of a row whose numbers are on average `off` more than `mean`, and the squares of what they are more `square`.

@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::lines::{Line, line_from_0, standard};
+use super::lines::{Line, line_from_0, line_from_mean};
 use super::{Stop, moments::total};
 use crate::blank::Blank;
 use crate::vectors::widest;
@@ -30,7 +30,8 @@ impl Rows<'_> {
         let of_one = sums.map(|sum| sum / self.scale.len() as f64);
         line_from_0(of_one, self.epsilon).unwrap_or_else(|| {
             // A row is short, and nobody waits to stop it.
-            standard(self.row(index), self.epsilon, &Stop::new(&|| false)).expect("it is not stopped")
+            let never = Stop::new(&|| false);
+            line_from_mean(self.row(index), of_one[0], self.epsilon, &never).expect("it is not stopped")
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use spillway_placement::admission::{Decision, Demand, Offer, decide, has_room};
 use spillway_placement::forward::Reason;
 use spillway_placement::{Prediction, Tariff};
-use spillway_types::{Effects, NodeName, Prefer, Problem, ProblemType};
+use spillway_types::{Effects, Money, NodeName, Prefer, Problem, ProblemType};
 
 use super::forward::Errand;
 use super::respond::whole_seconds;
@@ -87,6 +87,12 @@ impl Node {
                 }
                 Choice::Refuse(refusal(errand, patience, &here, &names, retry_after))
             }
+            Decision::TooDear => {
+                if kept_by_residency {
+                    self.audit.note(errand.kept("no node within it would do it for what it may cost"));
+                }
+                Choice::Refuse(too_dear(errand, placement.max_cost, &here, &names))
+            }
         }
     }
 }
@@ -151,4 +157,19 @@ fn refusal(
     let mut problem = Problem::new(ProblemType::Overloaded, detail);
     problem.retry_after_seconds = Some(retry_after_seconds);
     problem
+}
+
+/// There is no use in another try.
+fn too_dear(errand: &Errand<'_>, most: Option<Money>, here: &Offer, there: &[(NodeName, Offer)]) -> Problem {
+    let mut where_what = format!("{} here", here.cost);
+    for (name, offer) in there {
+        where_what += &format!(", {} on {name}", offer.cost);
+    }
+    let most = most.unwrap_or_default();
+    let detail = format!(
+        "a call of {} would cost {where_what}, and may cost {most}; raise `max_cost` in its manifest, or have a cheaper node \
+         join",
+        errand.id
+    );
+    Problem::new(ProblemType::TooDear, detail)
 }

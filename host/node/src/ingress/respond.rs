@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use spillway_runtime::{Body, InvocationId, Timing};
-use spillway_types::{Bill, NodeIdentity, Problem};
+use spillway_types::{Bill, NodeIdentity, Problem, ProblemType};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub(crate) fn problem_response(problem: &Problem) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
-    if matches!(problem.status, 429 | 503) {
+    // A price is as high later.
+    if matches!(problem.status, 429 | 503) && !problem.is(ProblemType::TooDear) {
         // A queue drains or a sandbox is made within a second; a caller that waits less only finds the same again.
         let seconds = problem.retry_after_seconds.map_or(1, NonZeroU32::get);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -40,11 +40,13 @@ pub enum Decision {
     Here,
     /// Send it to this one of the peers.
     There(usize),
-    /// Nobody would make it.
+    /// Nobody would make it in time.
     Refuse {
         /// When somebody will, if nothing comes between.
         retry_after: Duration,
     },
+    /// Nobody does it for what it may cost, be it later.
+    TooDear,
 }
 
 impl Offer {
@@ -101,7 +103,11 @@ pub fn decide(demand: &Demand, here: Option<&Offer>, peers: &[Offer], random: u6
         let late = all.filter(|(_, offer)| offer.is_affordable(demand));
         let latest = demand.patience.mul_f64(TIME_USED);
         let over = late.map(|(_, offer)| offer.finish_at_worst().saturating_sub(latest)).min();
-        Decision::Refuse { retry_after: over.unwrap_or_default() }
+        match over {
+            Some(retry_after) => Decision::Refuse { retry_after },
+            None if here.is_none() && peers.is_empty() => Decision::Refuse { retry_after: Duration::ZERO },
+            None => Decision::TooDear,
+        }
     })
 }
 
@@ -181,7 +187,10 @@ mod tests {
         let poor = Demand { max_cost: Some("2".parse().unwrap()), ..within(200) };
         assert_eq!(decide(&poor, Some(&here), &[there], 0), Decision::There(0));
         let poorer = Demand { max_cost: Some("0.5".parse().unwrap()), ..within(200) };
-        assert_eq!(decide(&poorer, Some(&here), &[there], 0), Decision::Refuse { retry_after: ms(0) });
+        assert_eq!(decide(&poorer, Some(&here), &[there], 0), Decision::TooDear);
+        // Nobody is told to come again for a price that is not right then either; but where one is only late, when.
+        let late = priced("0.5", offer(0, 500, 10));
+        assert_eq!(decide(&poorer, Some(&late), &[there], 0), Decision::Refuse { retry_after: ms(330) });
     }
 
     #[test]
