@@ -36,7 +36,7 @@ impl Wide {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::{exp_to_1, lanes};
+pub(super) use x86_64::{FETCH, exp_to_1, lanes};
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
@@ -57,6 +57,10 @@ mod x86_64 {
     const ROUNDER: f32 = 12_582_912.0;
     /// By how much ln 2 is less than it is in `f32`.
     const LN_2_REST: f32 = -1.904_654_3e-9;
+    /// To the nearest cache: `_MM_HINT_T0`.
+    pub(in super::super) const FETCH: i32 = 3;
+    /// Vectors that are fetched before they are needed: 2 KiB. Of its own the machine fetches no further than to a page's end.
+    const AHEAD: usize = 32;
     /// The exponential between -ln 2 / 2 and ln 2 / 2, the highest power first: least squares of the relative error, weighted
     /// until the greatest was least, 9e-8.
     const EXP: [f32; 6] = [0.008_290_272, 0.041_898_16, 0.166_676_39, 0.499_991_48, 0.999_999_7, 1.0];
@@ -117,6 +121,7 @@ mod x86_64 {
             let (vectors, places) = V4::as_uninit_mut_simd_f32s(to);
             let mut index = 0;
             while index < vectors.len() {
+                machine.sse._mm_prefetch::<FETCH>(from.as_ptr().wrapping_add(index + AHEAD).cast());
                 vectors[index].write(cast(self.f.of(machine, cast(from[index]))));
                 index += 1;
             }

@@ -3,7 +3,7 @@
 use pulp::x86::V4;
 use pulp::{Arch, NullaryFnOnce, Simd, cast, f32x16};
 
-use super::wide::{exp_to_1, lanes};
+use super::wide::{FETCH, exp_to_1, lanes};
 use crate::blank::Blank;
 
 /// The exponentials of how much less each is than `greatest`, and their sum.
@@ -68,9 +68,6 @@ const LOOKED_AT: usize = 64;
 /// from the one has as many digits as one from the other.
 const SUM_MAX: f32 = 65_536.0;
 
-/// To the nearest cache: `_MM_HINT_T0`.
-const FETCH: i32 = 3;
-
 /// In one pass: the exponentials of a row are divided by their sum while those of the next are computed, and from which number the
 /// differences are taken does not matter to the result, so that the greatest need not be known.
 struct Rows<'a, 'b> {
@@ -89,14 +86,17 @@ impl<'b> NullaryFnOnce for Rows<'_, 'b> {
         let mut before: &mut [f32] = &mut [];
         let mut factor = 1.0;
         let mut start = 0;
+        let mut near = greatest(machine, &from[..length.min(LOOKED_AT)]);
         let mut rest = &mut *to;
         while start < from.len() {
             let row = &from[start..start + length];
             let (places, others) = rest.split_at_mut(length);
             rest = others;
-            let near = greatest(machine, &row[..length.min(LOOKED_AT)]);
             let next = &from[(start + length).min(from.len() - length)..][..length];
+            // A row ahead, so that nothing waits for it.
+            let near_next = greatest(machine, &next[..length.min(LOOKED_AT)]);
             let (powers, mut sum) = step(machine, [row, next], near, Blank::of(places), before, factor);
+            near = near_next;
             // NaN is not, and what overflowed may have any sign.
             let is_near = (0.0..=SUM_MAX).contains(&sum);
             if !is_near {
