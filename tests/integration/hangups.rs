@@ -177,18 +177,23 @@ async fn ten_thousand_cancelled_calls_leave_nothing() {
         tokio::time::sleep(Duration::from_millis(2)).await;
         drop(caller);
     };
-    stream::iter(0..MANY / 10).for_each_concurrent(16, hang_up).await;
+    let some = || stream::iter(0..MANY / 10).for_each_concurrent(16, hang_up);
+    let cancelled = async || node.metrics().await.requests("misbehave", "cancelled");
+    some().await;
     let before = node.resident_bytes();
-    stream::iter(0..MANY - MANY / 10).for_each_concurrent(16, hang_up).await;
+    let mut rounds = 1;
+    // One that hung up before its request was read is no call: there are as many of these as the machine is busy.
+    while cancelled().await < MANY as u64 {
+        rounds += 1;
+        assert!(rounds <= 60, "{} calls of {} were cancelled", cancelled().await, rounds * MANY / 10);
+        some().await;
+    }
     let gone = async || {
         let metrics = node.metrics().await;
         let jobs = |which| metrics.sum(which, &[]).unwrap_or_default();
         jobs("spillway_kernel_running") + jobs("spillway_kernel_queue_length") == 0.0
     };
     wait_until("kernels work for nobody", Duration::from_secs(60), gone).await;
-    let cancelled = node.metrics().await.requests("misbehave", "cancelled");
-    // One that hung up before its request was read is no call.
-    assert!(cancelled > MANY as u64 / 2, "{cancelled} of {MANY} calls were cancelled");
     assert_eq!(node.call("/misbehave/products?count=10&times=1").await.ok(), "1 times 10 products\n");
     wait_until("what they held is free", SOON, async || {
         // What the last call's sandbox holds warm is no leak.
