@@ -217,12 +217,10 @@ mod x86_64 {
         avx._mm512_scalef_ps(sum, power)
     }
 
-    /// `a * b`, rounded.
+    /// `a * b`, rounded to an even number where it is halfway.
     #[inline(always)]
     fn nearest(machine: V4, a: Lanes, b: Lanes) -> Lanes {
-        let avx = machine.avx512f;
-        let rounder = avx._mm512_set1_ps(ROUNDER);
-        avx._mm512_sub_ps(avx._mm512_fmadd_ps(a, b, rounder), rounder)
+        machine.avx512f._mm512_roundscale_ps::<0b1000>(machine.avx512f._mm512_mul_ps(a, b))
     }
 
     #[derive(Clone, Copy)]
