@@ -31,34 +31,8 @@ impl<'b> NullaryFnOnce for Powers<'_, 'b> {
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let (machine, to) = (self.machine, self.to.into_places());
-        let avx = machine.avx512f;
-        let greatest = avx._mm512_set1_ps(self.greatest);
-        let (from, rest) = V4::as_simd_f32s(&self.from[..to.len()]);
-        let (vectors, places) = V4::as_uninit_mut_simd_f32s(to);
-        let mut sum = avx._mm512_set1_ps(0.0);
-        let mut index = 0;
-        while index < vectors.len() {
-            let power = exp_to_1(machine, avx._mm512_sub_ps(cast(from[index]), greatest));
-            sum = avx._mm512_add_ps(sum, power);
-            vectors[index].write(cast(power));
-            index += 1;
-        }
-        if !rest.is_empty() {
-            let numbers = lanes(machine, rest, f32::NEG_INFINITY);
-            let power = exp_to_1(machine, avx._mm512_sub_ps(numbers, greatest));
-            sum = avx._mm512_add_ps(sum, power);
-            let all: [f32; 16] = cast(power);
-            let mut index = 0;
-            while index < places.len() {
-                places[index].write(all[index]);
-                index += 1;
-            }
-        }
-        #[allow(unsafe_code, reason = "the standard library has no safe way")]
-        // SAFETY: the loops have written each.
-        let to = unsafe { to.assume_init_mut() };
-        (to, machine.reduce_sum_f32s(cast(sum)))
+        let Self { machine, from, greatest, to } = self;
+        step(machine, [from, from], greatest, to, &mut [], 1.0)
     }
 }
 
