@@ -168,6 +168,19 @@ async fn a_model_is_loaded_once_for_all_functions_and_all_calls() {
 }
 
 #[tokio::test]
+async fn ocr_reads_the_pictures_that_take_most_memory_within_its_limit() {
+    let node = Node::start().await;
+    let file = target().join("spillway/ocr.wasm").display().to_string();
+    node.cli(&["deploy", &file, "--json"]).await.json();
+    // What the detector works with is charged to the sandbox: hundreds of megabytes for these.
+    for (name, first) in [("label.png", "Serial"), ("large.png", "City library"), ("banner.png", "Breaking")] {
+        let picture = std::fs::read(workspace().join("tests/data/ocr/pictures").join(name)).expect("it is kept");
+        let answer = Node::send(node.request(Method::POST, "/ocr").body(picture)).await;
+        assert_eq!(answer.json()["lines"][0]["text"], first, "{name}: {}", answer.ok());
+    }
+}
+
+#[tokio::test]
 async fn ocr_loads_its_three_models_once_for_200_cold_calls() {
     let folder = tempfile::tempdir().expect("tests may write temporary files");
     let node = Node::builder().data(folder.path()).start().await;
