@@ -114,6 +114,12 @@ impl Block {
     }
 }
 
+/// Bytes of the places that [`Block::rows`] needs for `operands`, each its own.
+pub(crate) fn place_bytes(operands: &[&Tensor]) -> usize {
+    let scattered = operands.iter().filter(|operand| !operand.layout().is_row_major());
+    scattered.map(|operand| operand.layout().len().min(BLOCK) * operand.dtype().size_bytes()).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

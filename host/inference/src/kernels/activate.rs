@@ -7,6 +7,7 @@ use super::binary::combine;
 use super::check::FLOATS;
 use super::elementwise::map_elements;
 use super::{Check, Plan};
+use crate::blocks::place_bytes;
 use crate::{DType, RunError, Tensor};
 
 /// One element through an exponential, less 1.
@@ -60,13 +61,16 @@ fn activation(
 ) -> Result<Plan, RunError> {
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &FLOATS)?;
-    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), nanoseconds, move |stop| {
-        match input.dtype() {
-            DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(single(x.to_f32()))),
-            DType::Float64 => map_elements(&input, stop, double),
-            _ => map_elements(&input, stop, single),
-        }
-    }))
+    let places = place_bytes(&[&input]);
+    let plan =
+        Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), nanoseconds, move |stop| {
+            match input.dtype() {
+                DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(single(x.to_f32()))),
+                DType::Float64 => map_elements(&input, stop, double),
+                _ => map_elements(&input, stop, single),
+            }
+        });
+    Ok(plan.with_scratch(places))
 }
 
 /// WebNN's types, and `float64`.
@@ -90,7 +94,8 @@ pub(super) fn prelu(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
         )
     })?;
     let slope = slope.view(slope.layout().expand(&shape));
-    Ok(Plan::compute(check.0, input.dtype(), shape, SIMPLE_NANOSECONDS, move |stop| {
+    let places = place_bytes(&[&input, &slope]);
+    let plan = Plan::compute(check.0, input.dtype(), shape, SIMPLE_NANOSECONDS, move |stop| {
         let single = |x: f32, slope: f32| if x < 0.0 { slope * x } else { x };
         match input.dtype() {
             DType::Float16 => combine(&input, &slope, stop, move |x: f16, slope: f16| {
@@ -106,5 +111,6 @@ pub(super) fn prelu(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
             }
             _ => combine(&input, &slope, stop, single),
         }
-    }))
+    });
+    Ok(plan.with_scratch(places))
 }

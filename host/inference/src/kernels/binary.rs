@@ -7,6 +7,7 @@ use tract_onnx::prelude::{TVec, f16};
 use super::check::NUMBERS;
 use super::{Check, Plan, Stop};
 use crate::blank::Blank;
+use crate::blocks::place_bytes;
 use crate::element::{Element, with_dtype};
 use crate::vectors::{EachPair, widest};
 use crate::{DType, RunError, Tensor, byte_length};
@@ -52,7 +53,8 @@ pub(super) fn binary(operator: BinaryOperator, inputs: Vec<Tensor>) -> Result<Pl
     let (a, b) = (expanded(a), expanded(b));
     let dtype = if matches!(kind, Kind::Arithmetic) { a.dtype() } else { DType::Boolean };
     let nanoseconds = if operator == Is::Pow { POWER_NANOSECONDS } else { NANOSECONDS };
-    Ok(Plan::compute(name, dtype, shape, nanoseconds, move |stop| match kind {
+    let places = place_bytes(&[&a, &b]);
+    let plan = Plan::compute(name, dtype, shape, nanoseconds, move |stop| match kind {
         Kind::Arithmetic => with_dtype!(numbers a.dtype(), T => {
             T::arithmetic(operator, Combine { a: &a, b: &b, stop })
         }, else check.refuse("no such dtype")),
@@ -61,7 +63,8 @@ pub(super) fn binary(operator: BinaryOperator, inputs: Vec<Tensor>) -> Result<Pl
             DType::Boolean => logic::<bool>(operator, &a, &b, stop),
             _ => logic::<u8>(operator, &a, &b, stop),
         },
-    }))
+    });
+    Ok(plan.with_scratch(places))
 }
 
 #[derive(Clone, Copy)]

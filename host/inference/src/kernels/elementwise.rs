@@ -7,6 +7,7 @@ use tract_onnx::prelude::f16;
 use super::check::FLOATS;
 use super::{Check, Plan, Stop};
 use crate::blank::Blank;
+use crate::blocks::place_bytes;
 use crate::element::{Cast, Element, with_dtype};
 use crate::vectors::{Each, Function, widest, widest_if};
 use crate::{DType, RunError, Tensor};
@@ -60,25 +61,29 @@ pub(super) fn cast(dtype: DType, inputs: Vec<Tensor>) -> Result<Plan, RunError> 
     if input.dtype() == dtype {
         return Ok(Plan::view(check.0, input));
     }
-    Ok(Plan::compute(
+    let places = place_bytes(&[&input]);
+    let plan = Plan::compute(
         check.0,
         dtype,
         input.layout().shape.clone(),
         CAST_NANOSECONDS,
         move |stop| with_dtype!(input.dtype(), T => with_dtype!(dtype, U => map_elements(&input, stop, <T as Cast<U>>::cast))),
-    ))
+    );
+    Ok(plan.with_scratch(places))
 }
 
 pub(super) fn linear(LinearOptions { alpha, beta }: LinearOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("linear");
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, &FLOATS)?;
-    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), LINEAR_NANOSECONDS, move |stop| {
+    let places = place_bytes(&[&input]);
+    let plan = Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), LINEAR_NANOSECONDS, move |stop| {
         let (a, b) = (alpha as f32, beta as f32);
         match input.dtype() {
             DType::Float16 => map_elements(&input, stop, move |x: f16| f16::from_f32(a * x.to_f32() + b)),
             DType::Float64 => map_elements(&input, stop, move |x: f64| alpha * x + beta),
             _ => map_floats(&input, stop, move |x| a * x + b),
         }
-    }))
+    });
+    Ok(plan.with_scratch(places))
 }

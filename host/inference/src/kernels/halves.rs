@@ -4,6 +4,7 @@ use tract_onnx::prelude::f16;
 
 use super::elementwise::map_elements;
 use super::{Plan, Stop};
+use crate::blocks::place_bytes;
 use crate::{DType, RunError, Tensor};
 
 /// Widening or narrowing one element.
@@ -32,6 +33,7 @@ impl Plan {
         if self.dtype != DType::Float16 {
             return inputs.iter().fold(self, |plan, input| plan.after_gathering(input));
         }
+        self = self.with_scratch(inputs.iter().map(|input| place_bytes(&[input])).max().unwrap_or_default());
         let result = self.shape.iter().fold(1, |count: usize, &length| count.saturating_mul(length));
         for count in inputs.iter().map(|input| input.layout().len()).chain([result]) {
             self.nanoseconds += NANOSECONDS * count as f64;

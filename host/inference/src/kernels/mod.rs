@@ -57,8 +57,6 @@ mod unary;
 mod views;
 mod warp;
 mod wide;
-#[cfg(target_arch = "x86_64")]
-mod wide_rows;
 mod windows;
 
 use std::cell::Cell;

@@ -6,7 +6,7 @@ use tract_onnx::prelude::f16;
 use super::check::FLOATS;
 use super::sample::{Real, Sample};
 #[cfg(target_arch = "x86_64")]
-use super::wide_rows::{powers as wide_powers, rows as wide_rows};
+use super::wide;
 use super::{Check, Plan, Stop, math};
 use crate::blank::Blank;
 use crate::blocks::{BLOCK, NEAR};
@@ -126,15 +126,9 @@ impl Numbers for f32 {
     fn powers<'b>(from: &[Self], greatest: Self, to: Blank<'b, Self>) -> (&'b mut [Self], Self) {
         #[cfg(target_arch = "x86_64")]
         if let pulp::Arch::V4(machine) = pulp::Arch::new() {
-            return wide_powers(machine, from, greatest, to);
+            return wide::powers(machine, from, greatest, to);
         }
-        let to = if fuses() {
-            widest_if::<true, _>(Each { from, to, f: Power::<true> { greatest } })
-        } else {
-            widest_if::<false, _>(Each { from, to, f: Power::<false> { greatest } })
-        };
-        let sum = widest(Sum { of: to });
-        (to, sum)
+        if fuses() { powers_of::<true>(from, greatest, to) } else { powers_of::<false>(from, greatest, to) }
     }
 
     fn scale(of: &mut [Self], factor: Self) {
@@ -194,7 +188,7 @@ macro_rules! wide_enough {
 wide_enough!(f32 {
     #[cfg(target_arch = "x86_64")]
     fn rows<'b>(from: &[f32], length: usize, to: Blank<'b, f32>) -> Result<&'b mut [f32], Blank<'b, f32>> {
-        wide_rows(from, length, to)
+        wide::rows(from, length, to)
     }
 }, f64);
 
@@ -210,6 +204,13 @@ impl Part for f16 {
         let shares = column_of(values, shares, stop)?;
         Ok(Each { from: &*shares, to, f: Self::from_f32 }.call())
     }
+}
+
+/// By loops that the compiler makes vectors of; `FUSED` where the machine [`fuses`].
+fn powers_of<'b, const FUSED: bool>(from: &[f32], greatest: f32, to: Blank<'b, f32>) -> (&'b mut [f32], f32) {
+    let to = widest_if::<FUSED, _>(Each { from, to, f: Power::<FUSED> { greatest } });
+    let sum = widest(Sum { of: to });
+    (to, sum)
 }
 
 /// The exponential of how much less a number is than the greatest; `FUSED` where the machine [`fuses`].
@@ -281,5 +282,35 @@ impl WithSimd for Sum<'_> {
             sum += *x;
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    fn near<const FUSED: bool>() {
+        for length in [1, 15, 16, 17, 100] {
+            let from: Vec<f32> = (0..length).map(|index| (index * 37 % 101) as f32 / -3.0).collect();
+            let mut places = vec![MaybeUninit::uninit(); length];
+            let (powers, sum) = powers_of::<FUSED>(&from, 0.0, Blank::of(&mut places));
+            let right: Vec<f64> = from.iter().map(|x| f64::from(*x).exp()).collect();
+            for (power, right) in powers.iter().zip(&right) {
+                assert!((f64::from(*power) - right).abs() <= 4e-7 * right, "{power} for {right}");
+            }
+            let right: f64 = right.iter().sum();
+            assert!((f64::from(sum) - right).abs() <= 1e-6 * right, "{sum} for {right}");
+        }
+    }
+
+    /// Where there is AVX-512, nothing else goes this way.
+    #[test]
+    fn exponentials_and_their_sum_are_right_without_vectors_of_our_own() {
+        near::<false>();
+        if fuses() {
+            near::<true>();
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::elementwise::{map_blocks, map_elements, map_fused};
 use super::wide::Wide;
 use super::{Check, Plan, Stop, math};
 use crate::blank::Blank;
+use crate::blocks::place_bytes;
 use crate::element::{Element, with_dtype};
 use crate::vectors::{Each, Function, InPlace, fuses, widest_if};
 use crate::{DType, RunError, Tensor};
@@ -79,15 +80,17 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
         Is::LogicalNot | Is::IsInfinite | Is::IsNan => DType::Boolean,
         _ => input.dtype(),
     };
+    let places = place_bytes(&[&input]);
     if matches!(operator, Is::IsInfinite | Is::IsNan) {
-        return Ok(Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| {
+        let plan = Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| {
             with_dtype!(floats input.dtype(), T => match operator {
                 Is::IsNan => map_elements(&input, stop, |x: T| x.is_nan()),
                 _ => map_elements(&input, stop, |x: T| x.is_infinite()),
             }, else check.refuse("no such dtype"))
-        }));
+        });
+        return Ok(plan.with_scratch(places));
     }
-    Ok(Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| match input.dtype() {
+    let plan = Plan::compute(name, dtype, input.layout().shape.clone(), nanoseconds, move |stop| match input.dtype() {
         DType::Boolean => map_elements(&input, stop, |x: bool| !x),
         DType::Uint8 => map_elements(&input, stop, |x: u8| x == 0),
         DType::Float16 => map_blocks(&input, stop, |from, to| halves(operator, from, to)),
@@ -102,7 +105,8 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
         DType::Int32 => i32::apply(&input, operator, stop),
         DType::Int64 => i64::apply(&input, operator, stop),
         other => check.refuse(format!("the input is {other}")),
-    }))
+    });
+    Ok(plan.with_scratch(places))
 }
 
 /// What is done with the function of an operator: the compiler sees the loop and the function together.
@@ -273,7 +277,8 @@ pub(super) fn clamp(options: ClampOptions, inputs: Vec<Tensor>) -> Result<Plan, 
     let greatest = options.max_value.unwrap_or(f64::INFINITY);
     // So written, NaN is refused with the rest.
     check.that(least <= greatest, || format!("`min-value` {least} must not be above `max-value` {greatest}"))?;
-    Ok(Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), SIMPLE_NANOSECONDS, move |stop| {
+    let places = place_bytes(&[&input]);
+    let plan = Plan::compute(check.0, input.dtype(), input.layout().shape.clone(), SIMPLE_NANOSECONDS, move |stop| {
         with_dtype!(numbers input.dtype(), T => {
             let is_float = FLOATS.contains(&input.dtype());
             // An integer that is at least 0.5 is at least 1.
@@ -281,7 +286,8 @@ pub(super) fn clamp(options: ClampOptions, inputs: Vec<Tensor>) -> Result<Plan, 
             let (least, greatest) = (<T as Element>::from_f64(least), <T as Element>::from_f64(greatest));
             map_elements(&input, stop, between(least, greatest))
         }, else check.refuse("no such dtype"))
-    }))
+    });
+    Ok(plan.with_scratch(places))
 }
 
 /// An element held between two bounds; NaN stays.

@@ -3,16 +3,26 @@
 use pulp::x86::V4;
 use pulp::{Arch, NullaryFnOnce, Simd, cast, f32x16};
 
-use super::wide::{FETCH, exp_to_1, lanes};
+use super::functions::exp_to_1;
+use super::loops::{FETCH, lanes};
 use crate::blank::Blank;
 
 /// The exponentials of how much less each is than `greatest`, and their sum.
-pub(super) fn powers<'b>(machine: V4, from: &[f32], greatest: f32, to: Blank<'b, f32>) -> (&'b mut [f32], f32) {
+pub(in super::super) fn powers<'b>(
+    machine: V4,
+    from: &[f32],
+    greatest: f32,
+    to: Blank<'b, f32>,
+) -> (&'b mut [f32], f32) {
     machine.vectorize(Powers { machine, from, greatest, to })
 }
 
 /// The softmax of each row of `length`, where the machine has AVX-512; else `to` is given back.
-pub(super) fn rows<'b>(from: &[f32], length: usize, to: Blank<'b, f32>) -> Result<&'b mut [f32], Blank<'b, f32>> {
+pub(in super::super) fn rows<'b>(
+    from: &[f32],
+    length: usize,
+    to: Blank<'b, f32>,
+) -> Result<&'b mut [f32], Blank<'b, f32>> {
     match Arch::new() {
         Arch::V4(machine) => Ok(machine.vectorize(Rows { machine, from, length, to })),
         _ => Err(to),
