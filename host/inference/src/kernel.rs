@@ -237,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn what_elementwise_work_brings_together_is_charged() {
+        let tensor = |shape: &[usize]| {
+            let bytes = vec![0; shape.iter().product::<usize>() * 4];
+            Tensor::from_bytes(DType::Float32, shape, &bytes).unwrap()
+        };
+        let turned = |x: &Tensor| x.view(x.layout().transpose(&[1, 0]));
+        let (small, large, row) = (tensor(&[100, 50]), tensor(&[1000, 500]), tensor(&[50]));
+        let tanh = Operator::Unary(UnaryOperator::Tanh);
+        for (operator, inputs, bytes) in [
+            (tanh.clone(), vec![small.clone()], 0),
+            (tanh, vec![turned(&small)], 20_000),
+            (Operator::Elu(1.0), vec![turned(&small)], 20_000),
+            (Operator::Cast(DType::Float16), vec![turned(&large)], 4 << 16),
+            (Operator::Binary(BinaryOperator::Add), vec![small.clone(), row], 20_000),
+            (Operator::Binary(BinaryOperator::Add), vec![turned(&large), turned(&large)], 8 << 16),
+        ] {
+            let kernel = Kernel::new(operator.clone(), inputs).unwrap();
+            assert_eq!(kernel.scratch_bytes(), bytes, "{operator:?}");
+        }
+    }
+
+    #[test]
     fn long_elementwise_work_ends_between_two_blocks() {
         let x = Tensor::from_bytes(DType::Float32, &[1000, 1000], &vec![0; 4_000_000]).unwrap();
         let column = Tensor::from_bytes(DType::Float32, &[1000, 1], &vec![0; 4_000]).unwrap();

@@ -26,6 +26,7 @@ mod books;
 mod capacity;
 mod cluster;
 mod collect;
+mod config;
 mod decisions;
 mod deploy;
 mod estimates;
@@ -46,7 +47,8 @@ mod routes;
 mod screening;
 
 pub use cluster::ClusterConfig;
-pub use node::{Addresses, Config, run};
+pub use config::{Addresses, Config};
+pub use node::run;
 pub use screening::{SUBCOMMAND as CHECK_MODEL, check_model};
 pub use spillway_runtime::serving_runtime;
 pub use spillway_trust::TlsFiles;

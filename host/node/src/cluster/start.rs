@@ -19,7 +19,8 @@ use super::elsewhere::ElsewhereFunctions;
 use super::orders::KeptOrders;
 use super::record::NodeRecord;
 use super::{Cluster, ClusterConfig, Link, collect, link, name, reconcile};
-use crate::node::{Addresses, Node};
+use crate::config::Addresses;
+use crate::node::Node;
 use crate::peers::{self, PeerListener, Peers};
 
 /// How long the control store may take to answer before the node starts without it.
