@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, Handle, Runtime};
+use wasmtime::Engine;
 
 use crate::priority::{turns_by_default, turns_soon};
 
@@ -47,6 +48,8 @@ pub fn serving_runtime(binds: bool) -> io::Result<Runtime> {
         .on_thread_park(move || {
             if !TAKES_CALLS.replace(true) {
                 turns_soon();
+                // As on the threads of long calls: at the first call the kernel may have no memory for it.
+                Engine::tls_eager_initialize();
                 if let Some(all) = &all {
                     bind(number.fetch_add(1, Relaxed), all);
                 }
