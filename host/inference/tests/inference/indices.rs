@@ -199,7 +199,7 @@ fn every_operator_computes_what_other_implementations_do_on_views_too() {
         let case = &recorded_cases[&name];
         let inputs: Vec<Tensor> = case["inputs"].as_array().unwrap().iter().map(recorded).collect();
         let result = compute(operator.clone(), &inputs.iter().collect::<Vec<_>>());
-        wrong.extend(difference(&name, &result, case));
+        wrong.extend(difference(&name, &operator, &inputs, &result, case));
         for view in [turned, cut] {
             let views: Vec<Tensor> = inputs.iter().map(view).collect();
             assert!(views.iter().zip(&inputs).all(|(view, input)| bits(view) == bits(input)), "{name}: its views");

@@ -1,5 +1,6 @@
 //! Tests of the public face of `spillway-inference`; one binary, because each links tract.
 
+mod backend;
 mod cache;
 mod fake;
 mod graphs;
@@ -17,4 +18,5 @@ mod runs;
 mod specializations;
 mod tflite;
 mod threads;
+mod tolerance;
 mod views;

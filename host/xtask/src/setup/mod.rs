@@ -9,12 +9,14 @@
 //! | `engines` | with `--engines`: what kernels are measured beside |
 //! | `components` | with `--tests`: components made by the toolchains of other languages |
 //! | `clients` | with `--tests`: clients of other makers |
+//! | `conformance` | with `--tests`: tests of other makers, as data |
 //! | `debian` | packages, where this is Debian and we are root |
 //! | `tools` | with `--tests`: programs that the tests run |
 //! | `python`, `wheel` | `pip`, by which models and tools come, and files out of its packages |
 
 mod clients;
 mod components;
+mod conformance;
 mod contenders;
 pub(crate) mod debian;
 mod engines;
@@ -52,6 +54,7 @@ impl Setup {
             nats::provide(workspace).await?;
             components::provide(workspace).await?;
             clients::provide(workspace).await?;
+            conformance::provide(workspace).await?;
         }
         if self.contenders {
             contenders::provide(workspace).await?;

@@ -25,10 +25,14 @@ async fn pip() -> anyhow::Result<Command> {
 /// The platform of a wheel that fits any machine.
 pub(crate) const ANY_MACHINE: &str = "any";
 
+/// Whose wheels are taken where there is one for each Python, whichever runs here: what is pinned is one file.
+const PYTHON: &str = "3.11";
+
 /// Downloads one wheel for a platform.
 pub(crate) async fn download(requirement: &str, platform: &str, folder: &Path) -> anyhow::Result<()> {
     let mut command = pip().await?;
-    command.args(["download", "--no-deps", "--only-binary", ":all:", "--platform", platform, "--dest"]).arg(folder);
+    command.args(["download", "--no-deps", "--only-binary", ":all:", "--platform", platform]);
+    command.args(["--python-version", PYTHON, "--dest"]).arg(folder);
     step::quietly("fetch", &format!("PyPI {requirement}"), command.arg(requirement), LIMIT).await?;
     Ok(())
 }

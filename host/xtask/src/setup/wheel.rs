@@ -46,6 +46,14 @@ impl Package {
         }
         Ok(true)
     }
+
+    /// Has the whole wheel in `downloads`; whether it was missing.
+    pub(crate) async fn keep(&self, downloads: &Path) -> anyhow::Result<bool> {
+        let (name, sha256) = self.wheel;
+        let is_missing = !is(&downloads.join(name), sha256);
+        fetch(self, downloads).await?;
+        Ok(is_missing)
+    }
 }
 
 async fn fetch(package: &Package, folder: &Path) -> anyhow::Result<PathBuf> {
