@@ -132,6 +132,36 @@ async fn sandboxes_that_hold_too_much_let_no_further_call_in_but_a_lone_one() {
     assert_eq!(node.call("/misbehave/greet").await.status, 200, "alone it may");
 }
 
+/// Both calls begin while there is room; what would go beyond is refused where it is asked for, tensor or linear memory.
+#[tokio::test]
+async fn calls_that_have_begun_do_not_take_more_together_than_their_namespace_may_hold() {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| {
+        manifest.limits.deadline = SOON;
+        manifest.limits.tensor_bytes = 64 << 20;
+        manifest.sandbox.concurrency = 1;
+    });
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "namespace=shop").await.status, 201);
+    cli(&node, &["quota", "set", "shop", "--memory", "32MiB"]).await;
+    let hold = |mib: u32, ms: u32| node.request(Method::GET, &format!("/misbehave/hold?bytes={}&ms={ms}", mib << 20));
+    assert_eq!(Node::send(hold(40, 0)).await.text(), "granted\n", "the only one may go beyond");
+    let first = tokio::spawn(hold(24, 3000).send());
+    wait_until("it holds its tensor", SOON, async || {
+        let metrics = node.metrics().await;
+        let held = metrics.sum("spillway_quota_memory_bytes", &[("namespace", "shop")]);
+        held.is_some_and(|bytes| bytes > f64::from(24 << 20))
+    })
+    .await;
+    let refused = Node::send(hold(24, 0)).await;
+    assert!(refused.text().contains("the sandboxes of namespace shop hold"), "{refused:?}");
+    assert!(refused.text().contains("--memory of `spillway quota set shop`"), "{refused:?}");
+    let grown = node.call("/misbehave/allocate").await;
+    grown.problem(ProblemType::OutOfMemory, &["other sandboxes of namespace shop", "32.0 MiB"]);
+    assert_eq!(Node::send(hold(1, 0)).await.text(), "granted\n", "within the quota they are two");
+    assert_eq!(first.await.expect("no panic").expect("an answer").status(), 200);
+    assert_eq!(Node::send(hold(24, 0)).await.text(), "granted\n", "what was held is given back");
+}
+
 #[tokio::test]
 async fn quotas_outlast_a_restart_and_what_is_none_is_refused() {
     let folder = tempfile::tempdir().expect("tests may write temporary files");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use spillway_placement::Time;
 use spillway_placement::quota::{Account, Exceeded};
+use spillway_runtime::NamespaceMemory;
 use spillway_types::{FunctionId, Namespace, NamespaceQuota, Problem, ProblemType, Quota, format_bytes};
 
 use crate::deploy::store_problem;
@@ -34,6 +35,8 @@ pub(crate) struct QuotaPlace {
     account: ArcSwapOption<Mutex<Account>>,
     /// See [`Quota::kernel_share`].
     kernel_share: AtomicU32,
+    /// What its sandboxes hold: asked before they take more.
+    memory: Arc<NamespaceMemory>,
 }
 
 /// A call that counts, until this is dropped.
@@ -57,21 +60,25 @@ impl Quotas {
     /// Where the quota of a namespace is, now and later.
     pub(crate) fn of(&self, namespace: &Namespace) -> Arc<QuotaPlace> {
         let make = || {
-            let (started, account) = (self.started, ArcSwapOption::empty());
-            Arc::new(QuotaPlace { started, account, kernel_share: AtomicU32::new(1) })
+            let (started, account, memory) = (self.started, ArcSwapOption::empty(), Arc::default());
+            Arc::new(QuotaPlace { started, account, kernel_share: AtomicU32::new(1), memory })
         };
         lock(&self.places).entry(namespace.clone()).or_insert_with(make).clone()
     }
 
-    fn all(&self) -> Vec<(Namespace, Arc<Mutex<Account>>)> {
+    fn all(&self) -> Vec<(Namespace, Arc<QuotaPlace>, Arc<Mutex<Account>>)> {
         let places = lock(&self.places);
-        places.iter().filter_map(|(name, place)| Some((name.clone(), place.account.load_full()?))).collect()
+        let with_quota = |(name, place): (&Namespace, &Arc<QuotaPlace>)| {
+            Some((name.clone(), place.clone(), place.account.load_full()?))
+        };
+        places.iter().filter_map(with_quota).collect()
     }
 }
 
 impl QuotaPlace {
     /// Puts another quota in force, or none. Calls under way stay counted, those apart that began without any.
     fn put(&self, quota: Option<Quota>) {
+        self.memory.set_limit(quota.and_then(|quota| quota.memory_bytes));
         self.kernel_share.store(quota.and_then(|quota| quota.kernel_share).unwrap_or(1), Relaxed);
         match (quota, self.account.load_full()) {
             (Some(quota), Some(account)) => lock(&account).set_quota(quota, now(self.started)),
@@ -84,6 +91,11 @@ impl QuotaPlace {
 }
 
 impl QuotaPlace {
+    /// The namespace's memory.
+    pub(crate) fn memory(&self) -> &Arc<NamespaceMemory> {
+        &self.memory
+    }
+
     /// The namespace's part of kernel threads in relation to others'.
     pub(crate) fn kernel_share(&self) -> u32 {
         self.kernel_share.load(Relaxed)
@@ -113,9 +125,7 @@ impl Node {
         let place = &revision.quota;
         let loaded = place.account.load();
         let Some(account) = &*loaded else { return Ok(None) };
-        // Looked up beforehand: no lock is held within another.
-        let limits_memory = lock(account).quota().memory_bytes.is_some();
-        let held = if limits_memory { self.held_bytes(&revision.id.namespace) } else { 0 };
+        let held = place.memory.held_bytes();
         let (begun, quota, running) = {
             let mut account = lock(account);
             (account.begin(held, now(place.started)), *account.quota(), account.running())
@@ -143,8 +153,8 @@ impl Node {
 
     /// All quotas, and what is used of them.
     pub(crate) fn quotas(&self) -> Vec<NamespaceQuota> {
-        let describe = |(namespace, account): (Namespace, Arc<Mutex<Account>>)| {
-            let used_memory_bytes = self.held_bytes(&namespace);
+        let describe = |(namespace, place, account): (Namespace, Arc<QuotaPlace>, Arc<Mutex<Account>>)| {
+            let used_memory_bytes = place.memory.held_bytes();
             let refused = self.metrics().quota_refusals(&namespace);
             let account = lock(&account);
             let (quota, running) = (*account.quota(), account.running());
@@ -161,19 +171,6 @@ impl Node {
             memory_bytes: quota.used_memory_bytes,
         };
         self.quotas().into_iter().map(read).collect()
-    }
-
-    /// Linear memory and host tensors of all sandboxes of a namespace.
-    fn held_bytes(&self, namespace: &Namespace) -> u64 {
-        let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
-        let own = functions.iter().filter(|(id, _)| id.namespace == *namespace);
-        let revisions = own.flat_map(|(_, deployed)| deployed.active.iter().chain(&deployed.previous));
-        revisions
-            .map(|revision| {
-                let usage = revision.function.usage();
-                usage.memory_bytes().saturating_add(usage.tensor_bytes())
-            })
-            .fold(0, u64::saturating_add)
     }
 }
 

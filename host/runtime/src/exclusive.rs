@@ -347,7 +347,10 @@ impl Pool {
     async fn instantiate(&self) -> Result<Sandbox, Fault> {
         let mut store = SandboxState::store(&self.engine, &self.grants);
         match self.pre.instantiate_async(&mut store).await {
-            Ok(proxy) => Ok(Sandbox { store, proxy, served: 0 }),
+            Ok(proxy) => {
+                store.data_mut().memory.made();
+                Ok(Sandbox { store, proxy, served: 0 })
+            }
             Err(error) => Err(fault_of(store.data(), &error)),
         }
     }

@@ -25,6 +25,18 @@ pub enum Fault {
         /// What it may hold.
         limit_bytes: u64,
     },
+    /// The guest asked for more memory than its namespace has left and did not survive the refusal.
+    #[error(
+        "guest ran out of its namespace's memory: the sandboxes hold {held_bytes} bytes and it wanted {more_bytes} more; the quota is {limit_bytes}"
+    )]
+    NamespaceOutOfMemory {
+        /// What all its sandboxes held.
+        held_bytes: u64,
+        /// By how much this one would have grown.
+        more_bytes: u64,
+        /// What they may hold.
+        limit_bytes: u64,
+    },
     /// The guest returned without an answer, or with an error code instead of one.
     #[error("guest did not answer: {0}")]
     NoResponse(String),
@@ -48,7 +60,7 @@ impl Fault {
         match self {
             Self::Trap(_) => Outcome::Trap,
             Self::Deadline => Outcome::Deadline,
-            Self::OutOfMemory { .. } => Outcome::OutOfMemory,
+            Self::OutOfMemory { .. } | Self::NamespaceOutOfMemory { .. } => Outcome::OutOfMemory,
             Self::NoResponse(_) => Outcome::NoResponse,
             Self::SandboxLost(_) => Outcome::SandboxLost,
             Self::Busy(_) | Self::NoMemory(_) => Outcome::Refused,

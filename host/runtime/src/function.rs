@@ -8,6 +8,7 @@ use crate::code::{Code, Linked};
 use crate::component::Interface;
 use crate::fault::Fault;
 use crate::invocation::Invocation;
+use crate::namespace_memory::NamespaceMemory;
 
 const LOADED: &str = "what was got is there as long as it is held";
 
@@ -25,6 +26,8 @@ pub struct FunctionUse {
     pub(crate) cold_starts: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,
     pub(crate) tensor_bytes: AtomicU64,
+    /// Of its namespace, what it takes among the rest.
+    pub(crate) namespace: Arc<NamespaceMemory>,
 }
 
 impl FunctionUse {

@@ -23,6 +23,7 @@ use crate::function::{Function, FunctionUse};
 use crate::host::{KeyValue, LogSink, OutboundSink};
 use crate::imports;
 use crate::long_calls::Habit;
+use crate::namespace_memory::NamespaceMemory;
 use crate::outbound::{Egress, EgressConfig, Outbound};
 use crate::sandbox::{Grants, SandboxState};
 use crate::shared::Shared;
@@ -81,6 +82,8 @@ pub struct FunctionSpec {
     pub models: BTreeMap<ModelName, ModelSource>,
     /// The same component again, for when its compiled code has gone from the disk.
     pub again: ReadComponent,
+    /// What its namespace holds, and may.
+    pub memory: Arc<NamespaceMemory>,
     /// Where its log records go.
     pub log: Arc<dyn LogSink>,
     /// Counts the requests that it sends.
@@ -194,7 +197,7 @@ impl Runtime {
         let compiled = self.compile(component, interface).await?;
         let compile = start.elapsed();
 
-        let usage = Arc::new(FunctionUse::default());
+        let usage = Arc::new(FunctionUse { namespace: spec.memory, ..FunctionUse::default() });
         let policy = spec.manifest.sandbox;
         let http = spec.manifest.capabilities.http;
         let (limits, egress) = (&spec.manifest.limits, self.egress.clone());

@@ -88,7 +88,12 @@ impl SandboxState {
             hooks: Hooks::new(grants.outbound.clone(), attribution.clone()),
             table,
             memory: MemoryLimiter::new(grants.limits.memory_bytes, held.clone(), grants.total.clone()),
-            tensors: TensorLedger::new(grants.limits.tensor_bytes, held.clone(), grants.total.clone()),
+            tensors: TensorLedger::new(
+                grants.limits.tensor_bytes,
+                grants.owner.clone(),
+                held.clone(),
+                grants.total.clone(),
+            ),
             held,
             grants: grants.clone(),
             attribution,

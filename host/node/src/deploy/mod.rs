@@ -101,7 +101,8 @@ impl Node {
         let store = self.store.clone();
         let again = Arc::new(move || read_component(&store, bundle).map_err(|problem| problem.detail));
         let outbound = self.metrics().function(id);
-        let spec = FunctionSpec { id: id.clone(), manifest, component, models, again, log, outbound };
+        let memory = self.quotas.of(&id.namespace).memory().clone();
+        let spec = FunctionSpec { id: id.clone(), manifest, component, models, again, memory, log, outbound };
         self.runtime.prepare(spec).await.map_err(|error| prepare_problem(&error))
     }
 

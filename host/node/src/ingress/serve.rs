@@ -313,7 +313,7 @@ fn problem_type(fault: &Fault) -> ProblemType {
     match fault {
         Fault::Trap(_) => ProblemType::Trap,
         Fault::Deadline => ProblemType::Deadline,
-        Fault::OutOfMemory { .. } => ProblemType::OutOfMemory,
+        Fault::OutOfMemory { .. } | Fault::NamespaceOutOfMemory { .. } => ProblemType::OutOfMemory,
         Fault::NoResponse(_) => ProblemType::NoResponse,
         Fault::SandboxLost(_) => ProblemType::SandboxLost,
         Fault::Busy(_) | Fault::NoMemory(_) => ProblemType::NodeBusy,
@@ -331,6 +331,12 @@ fn explain(fault: &Fault, revision: &Revision) -> String {
         }
         Fault::OutOfMemory { limit_bytes, .. } => {
             format!("{id} needs more than its {} of memory; raise `memory` under [limits]", format_bytes(*limit_bytes))
+        }
+        Fault::NamespaceOutOfMemory { limit_bytes, .. } => {
+            let (limit, namespace) = (format_bytes(*limit_bytes), &id.namespace);
+            format!(
+                "{id} needs more memory than the other sandboxes of namespace {namespace} leave of its {limit}; try again when they are done, or have the operator raise --memory of `spillway quota set {namespace}`"
+            )
         }
         Fault::NoResponse(_) => format!("{id} ended without an answer; its log says more (`spillway logs {id}`)"),
         Fault::SandboxLost(_) => format!("another call ended the sandbox that this call of {id} shared; try again"),

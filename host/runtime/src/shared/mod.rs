@@ -171,7 +171,10 @@ impl Pool {
     async fn instantiate(&self) -> Result<(Store<SandboxState>, Service), Fault> {
         let mut store = SandboxState::store(&self.engine, &self.grants);
         match self.pre.instantiate_async(&mut store).await {
-            Ok(service) => Ok((store, service)),
+            Ok(service) => {
+                store.data_mut().memory.made();
+                Ok((store, service))
+            }
             Err(error) => Err(fault_of(store.data(), &error)),
         }
     }
@@ -191,16 +194,10 @@ async fn fate_of(sandbox: &Sandbox, invocation: &Invocation) -> Fault {
 
 /// A trap after a refused growth is the guest's way of running out of memory.
 pub(crate) fn fault_of(state: &SandboxState, error: &wasmtime::Error) -> Fault {
-    match (Fault::of(error), state.memory.refused_bytes) {
-        (Fault::Trap(_), Some(wanted_bytes)) => Fault::OutOfMemory {
-            used_bytes: state.memory.used_bytes(),
-            wanted_bytes,
-            limit_bytes: state.memory.limit_bytes(),
-        },
-        (Fault::Host(text), Some(wanted_bytes)) if text.contains("memory") => {
-            // Instantiation needs more than the limit: wasmtime's own error, about the guest's initial memory.
-            Fault::OutOfMemory { used_bytes: 0, wanted_bytes, limit_bytes: state.memory.limit_bytes() }
-        }
+    match (Fault::of(error), state.memory.out_of_memory()) {
+        (Fault::Trap(_), Some(out_of_memory)) => out_of_memory,
+        // Instantiation needs more than the limit: wasmtime's own error, about the guest's initial memory.
+        (Fault::Host(text), Some(out_of_memory)) if text.contains("memory") => out_of_memory,
         (fault, _) => fault,
     }
 }

@@ -50,6 +50,7 @@ async fn handle(request: Request) -> Result<Response> {
         "exit" => std::process::exit(3),
         "fail" => return Err(std::io::Error::other("a secret of the function").into()),
         "tensor" => Tensor::from_bytes(DType::Uint8, &vec![0; 2 << 20], &[2 << 20])?.len().to_string().into_response(),
+        "hold" => hold(&request).await?,
         "handles" => tensors::handles()?,
         "views" => tensors::views().await?,
         "huge-sum" => said(tensors::huge_sum().await),
@@ -119,6 +120,22 @@ fn port(request: &Request) -> Result<u16> {
         port: u16,
     }
     Ok(request.query::<At>()?.port)
+}
+
+/// Keeps a tensor of so many bytes as long as the caller says.
+async fn hold(request: &Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct Hold {
+        bytes: usize,
+        ms: u64,
+    }
+    let Hold { bytes, ms } = request.query()?;
+    let held = tensors::of_bytes(bytes).await;
+    if held.is_ok() {
+        log::info!("it holds");
+        outside::wait(ms).await;
+    }
+    Ok(said(held.map(drop)))
 }
 
 /// Waits as long as the caller says.

@@ -5,6 +5,11 @@ use spillway_sdk::{Bytes, ColorMode, DType, Graph, HostError, IntoResponse, Resp
 /// As the issue of a guest that leaks: no guest needs so many.
 const MANY: usize = 100_000;
 
+/// A tensor that takes so many bytes of the host, and none of the guest.
+pub(crate) async fn of_bytes(bytes: usize) -> Result<Tensor, HostError> {
+    Tensor::from_slice(&[1_u8], &[1])?.tile(&[bytes]).await
+}
+
 /// Keeps tensors of one byte until the host refuses one.
 pub(crate) fn handles() -> Result<Response, HostError> {
     let mut kept = Vec::new();
