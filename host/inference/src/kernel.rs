@@ -198,8 +198,9 @@ mod tests {
     use std::cell::Cell;
 
     use spillway_types::operator::{
-        ArgOptions, BinaryOperator, ClampOptions, CumulativeSumOptions, InterpolationMode, LayerNormalizationOptions,
-        LinearOptions, PaddingMode, ReduceOptions, Reduction, UnaryOperator, WarpOptions,
+        ArgOptions, BinaryOperator, ClampOptions, Conv2dOptions, CumulativeSumOptions, FilterOperandLayout,
+        InputOperandLayout, InterpolationMode, LayerNormalizationOptions, LinearOptions, PaddingMode, Pool2dOptions,
+        Pooling, ReduceOptions, Reduction, Resample2dOptions, RoundingType, UnaryOperator, WarpOptions,
     };
 
     use super::*;
@@ -233,6 +234,70 @@ mod tests {
             let third_time = || asked.replace(asked.get() + 1) == 2;
             let kernel = Kernel::new(operator.clone(), inputs).unwrap();
             assert_eq!(kernel.compute_until(&third_time).unwrap_err(), RunError::DeadlineExceeded, "{operator:?}");
+        }
+    }
+
+    /// Images of one long row or column, and pixels of many channels.
+    #[test]
+    fn work_on_images_ends_within_one_row_and_one_pixel() {
+        let of = |shape: &[usize]| {
+            let bytes = vec![0; shape.iter().product::<usize>() * 4];
+            Tensor::from_bytes(DType::Float32, shape, &bytes).unwrap()
+        };
+        let turned = |x: &Tensor| x.view(x.layout().transpose(&[0, 1, 3, 2]));
+        let (row, column) = (of(&[1, 1, 1, 1_000_000]), of(&[1, 1, 1_000_000, 1]));
+        let two = of(&[1, 2, 1, 1_000_000]);
+        let resample = |mode, sizes, axes| Operator::Resample2d(Resample2dOptions { mode, sizes, axes });
+        let pool = |pooling, layout| {
+            Operator::Pool2d(Pool2dOptions {
+                pooling,
+                window_dimensions: Some((1, 1)),
+                padding: (0, 0, 0, 0),
+                strides: (1, 1),
+                dilations: (1, 1),
+                layout,
+                output_shape_rounding: RoundingType::Floor,
+                output_sizes: None,
+            })
+        };
+        let conv = |groups, input_layout| {
+            Operator::Conv2d(Conv2dOptions {
+                padding: (0, 0, 0, 0),
+                strides: (1, 1),
+                dilations: (1, 1),
+                groups,
+                input_layout,
+                filter_layout: FilterOperandLayout::Oihw,
+            })
+        };
+        let (rows, pixels) = (InputOperandLayout::Nchw, InputOperandLayout::Nhwc);
+        // How often each asks at least: work with more for each element asks more often.
+        for (least, operator, inputs) in [
+            (10, resample(InterpolationMode::NearestNeighbor, (1, 1_000_000), (2, 3)), vec![row.clone()]),
+            (20, resample(InterpolationMode::Linear, (1, 1_000_000), (2, 3)), vec![row.clone()]),
+            (20, resample(InterpolationMode::Cubic, (1, 1_000_000), (2, 3)), vec![column.clone()]),
+            (10, resample(InterpolationMode::NearestNeighbor, (1, 1), (1, 2)), vec![row.clone()]),
+            (20, resample(InterpolationMode::Linear, (1, 1), (1, 2)), vec![row.clone()]),
+            (4, pool(Pooling::Max, rows), vec![row.clone()]),
+            (20, pool(Pooling::Average, rows), vec![column.clone()]),
+            (10, pool(Pooling::L2, pixels), vec![row.clone()]),
+            (6, conv(2, rows), vec![two.clone(), of(&[2, 1, 1, 1])]),
+            (20, conv(2, rows), vec![turned(&two), of(&[2, 1, 1, 1]), of(&[2])]),
+            (2, conv(1_000_000, pixels), vec![row.clone(), of(&[1_000_000, 1, 1, 1])]),
+            (4, conv(1, rows), vec![row.clone(), of(&[1, 1, 1, 1]), of(&[1])]),
+        ] {
+            let what = format!("{operator:?} of {:?}", inputs[0].shape());
+            let all = Cell::new(0);
+            let never = || {
+                all.set(all.get() + 1);
+                false
+            };
+            assert!(Kernel::new(operator.clone(), inputs.clone()).unwrap().compute_until(&never).is_ok());
+            assert!(all.get() >= least, "{what} asks {} times", all.get());
+            let asked = Cell::new(0);
+            let late = || asked.replace(asked.get() + 1) == all.get() - 1;
+            let kernel = Kernel::new(operator, inputs).unwrap();
+            assert_eq!(kernel.compute_until(&late).unwrap_err(), RunError::DeadlineExceeded, "{what}");
         }
     }
 
@@ -278,6 +343,7 @@ mod tests {
             (Operator::Reverse(None), vec![x.clone()]),
             (Operator::CumulativeSum(sums), vec![x.clone()]),
             (Operator::Gather(0), vec![x.clone(), rows.clone()]),
+            (Operator::Reshape(vec![1_000_000]), vec![x.view(x.layout().transpose(&[1, 0]))]),
         ] {
             let asked = Cell::new(0);
             let third_time = || asked.replace(asked.get() + 1) == 2;

@@ -12,7 +12,7 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, should_stop: &dyn Fn() -> bo
     let stop = Stop::new(should_stop);
     let _recycling = Recycling::begin();
     contain(|| {
-        let mut places = Places::new(plan, inputs);
+        let mut places = Places::new(plan, inputs, &stop)?;
         for step in &plan.steps {
             stop.check()?;
             let result = compute(&step.work, &|place| places.get(place), &stop)?;
@@ -23,7 +23,7 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Tensor>, should_stop: &dyn Fn() -> bo
                 }
             }
         }
-        Ok(outputs(plan, &places))
+        outputs(plan, &places, &stop)
     })
     .unwrap_or_else(|panic| Err(RunError::EngineFailed(JobError::Panicked(panic).to_string())))
 }
@@ -49,16 +49,16 @@ fn compute(work: &Work, places: Operands<'_>, stop: &Stop<'_>) -> Result<Tensor,
 struct Places(Vec<Option<Tensor>>);
 
 impl Places {
-    fn new(plan: &Plan, inputs: Vec<Tensor>) -> Self {
+    fn new(plan: &Plan, inputs: Vec<Tensor>, stop: &Stop<'_>) -> Result<Self, RunError> {
         let mut places = vec![None; plan.places];
         // The plan is for tensors whose elements lie row by row.
         for (place, input) in places.iter_mut().zip(inputs) {
-            *place = Some(input.to_row_major());
+            *place = Some(if input.layout().is_row_major() { input } else { input.copied_until(stop)? });
         }
         for (place, constant) in &plan.constants {
             places[*place] = Some(constant.clone());
         }
-        Self(places)
+        Ok(Self(places))
     }
 
     fn get(&self, place: usize) -> &Tensor {
@@ -67,10 +67,10 @@ impl Places {
 }
 
 /// The outputs, each in memory of its own that is as large as it is.
-fn outputs(plan: &Plan, places: &Places) -> Vec<Tensor> {
+fn outputs(plan: &Plan, places: &Places, stop: &Stop<'_>) -> Result<Vec<Tensor>, RunError> {
     let outputs = plan.outputs.iter().map(|output| {
         let tensor = places.get(output.place);
-        if output.is_copied { tensor.copied() } else { tensor.clone() }
+        if output.is_copied { tensor.copied_until(stop) } else { Ok(tensor.clone()) }
     });
     outputs.collect()
 }

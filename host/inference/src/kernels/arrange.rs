@@ -65,7 +65,7 @@ fn concatenate<T: Element>(
             if target.is_empty() || length == 0 {
                 continue;
             }
-            let rows = input.rows::<T>();
+            let rows = input.rows_until::<T>(stop)?;
             target.chunks_exact_mut(row).zip(rows.chunks_exact(length)).try_for_each(|(to, from)| {
                 let parts = to[offset..][..length].chunks_mut(BLOCK).zip(from.chunks(BLOCK));
                 { parts }.try_for_each(|(to, from)| {
@@ -116,7 +116,7 @@ pub(super) fn pad(options: &PadOptions, inputs: Vec<Tensor>) -> Result<Plan, Run
         with_dtype!(input.dtype(), T => {
             let padding = Padding { before: &before, mode, value: T::from_f64(value), stop };
             Tensor::filled_until::<T>(stop, &shape, |target| {
-                padding.fill(&input.rows::<T>(), input.shape(), target, &shape, 0)
+                padding.fill(&input.rows_until::<T>(stop)?, input.shape(), target, &shape, 0)
             })
         })
     });

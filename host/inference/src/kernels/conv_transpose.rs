@@ -143,7 +143,7 @@ impl Transposed {
             if self.inputs == 0 {
                 return Ok(());
             }
-            self.add(&image.rows::<T>(), filter, target, stop)
+            self.add(&image.rows_until::<T>(stop)?, filter, target, stop)
         })
     }
 
@@ -154,7 +154,7 @@ impl Transposed {
             InputOperandLayout::Nhwc => [0, 2, 3, 1],
         };
         let filter = filter.view(filter.layout().transpose(&order));
-        let filter = filter.rows::<T>();
+        let filter = filter.rows_until::<T>(stop)?;
         let (all, count) = (self.outputs * self.windows.taps(), self.windows.count());
         let (channels, outputs) = (self.inputs * self.groups, self.outputs * self.groups);
         let filter = Matrix::by_rows(&filter, (channels, all), all);

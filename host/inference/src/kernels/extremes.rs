@@ -40,7 +40,7 @@ pub(super) fn arg(name: &'static str, options: ArgOptions, inputs: Vec<Tensor>) 
     let plan = Plan::compute(check.0, dtype, shape.clone(), NANOSECONDS * length as f64, move |stop| {
         let fill = |target: &mut dyn FnMut(usize, usize)| {
             with_dtype!(numbers input.dtype(), T => {
-                let rows = input.rows::<T>();
+                let rows = input.rows_until::<T>(stop)?;
                 if is_max {
                     positions(&rows, length, inner, |a: T, b: T| a > b, target, stop)
                 } else {

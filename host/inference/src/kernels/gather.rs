@@ -49,10 +49,10 @@ fn slices(
     let is_apart = !inner_layout(&data, indexed.end).is_row_major();
     let (table, list) = (data.clone(), indices.clone());
     let plan = Plan::compute(check.0, data.dtype(), shape.clone(), nanoseconds, move |stop| {
-        let data = if is_apart { data.to_row_major() } else { data };
+        let data = if is_apart { data.copied_until(stop)? } else { data };
         with_dtype!(data.dtype(), T => {
             Tensor::filled_until::<T>(stop, &shape, |target| {
-                copy_slices::<T>(&data, indexed, &Indices::of(&indices), target, stop)
+                copy_slices::<T>(&data, indexed, &Indices::of(&indices, stop)?, target, stop)
             })
         })
     });
@@ -114,7 +114,7 @@ pub(super) fn gather_elements(axis: u32, inputs: Vec<Tensor>) -> Result<Plan, Ru
         with_dtype!(data.dtype(), T => {
             Tensor::filled_until::<T>(stop, &shape, |target| {
                 let stored = data.stored::<T>();
-                let list = Indices::of(&indices);
+                let list = Indices::of(&indices, stop)?;
                 list.each_element(&shape, axis, data.layout(), stop, |at, from| target[at] = stored[from])
             })
         })
@@ -137,12 +137,15 @@ pub(super) enum Indices<'a> {
 
 impl<'a> Indices<'a> {
     /// The elements of `tensor`, which [`check`](Self::check) has passed.
-    pub(super) fn of(tensor: &'a Tensor) -> Self {
-        match tensor.dtype() {
-            DType::Int32 => Self::Int32(tensor.rows()),
-            DType::Uint32 => Self::Uint32(tensor.rows()),
-            _ => Self::Int64(tensor.rows()),
-        }
+    ///
+    /// # Errors
+    /// [`RunError::DeadlineExceeded`].
+    pub(super) fn of(tensor: &'a Tensor, stop: &Stop<'_>) -> Result<Self, RunError> {
+        Ok(match tensor.dtype() {
+            DType::Int32 => Self::Int32(tensor.rows_until(stop)?),
+            DType::Uint32 => Self::Uint32(tensor.rows_until(stop)?),
+            _ => Self::Int64(tensor.rows_until(stop)?),
+        })
     }
 
     /// That `indices` are of a type that counts.

@@ -72,7 +72,7 @@ fn addend(check: Check, c: &Tensor, shape: [usize; 2]) -> Result<Tensor, RunErro
 /// Widened if it is of halves, and written out if neither its rows nor its columns lie in one piece.
 fn in_pieces(tensor: &Tensor, stop: &Stop<'_>) -> Result<Tensor, RunError> {
     let wide = widened(tensor, stop)?;
-    Ok(if is_scattered(&wide) { wide.copied() } else { wide })
+    if is_scattered(&wide) { wide.copied_until(stop) } else { Ok(wide) }
 }
 
 fn sum<T: Number>(

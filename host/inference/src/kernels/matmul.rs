@@ -56,12 +56,12 @@ pub(super) fn matmul(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
                 map_elements(&wide, stop, f16::from_f32)
             }
             DType::Float64 => {
-                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape));
-                products::<f64>(&a, &b, &shape, stop)
+                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape, stop));
+                products::<f64>(&a?, &b?, &shape, stop)
             }
             _ => {
-                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape));
-                products::<f32>(&a, &b, &shape, stop)
+                let [a, b] = sides.map(|(tensor, shape)| over_batch(tensor, shape, stop));
+                products::<f32>(&a?, &b?, &shape, stop)
             }
         }
     });
@@ -71,9 +71,9 @@ pub(super) fn matmul(inputs: Vec<Tensor>) -> Result<Plan, RunError> {
 
 /// `tensor` in `shape`, which has more axes in front at most. A matrix that has to be written out is so before it is
 /// repeated: nobody is charged for a copy of it for each matrix of the other side.
-fn over_batch(tensor: &Tensor, shape: &[usize]) -> Tensor {
-    let tensor = if is_scattered(tensor) { tensor.copied() } else { tensor.clone() };
-    tensor.view(tensor.layout().expand(shape))
+fn over_batch(tensor: &Tensor, shape: &[usize], stop: &Stop<'_>) -> Result<Tensor, RunError> {
+    let tensor = if is_scattered(tensor) { tensor.copied_until(stop)? } else { tensor.clone() };
+    Ok(tensor.view(tensor.layout().expand(shape)))
 }
 
 /// Halves are widened; a matrix of which neither rows nor columns lie in one piece is written out.

@@ -139,7 +139,8 @@ fn over_axes(check: Check, input: &Tensor, axes: &[usize], epsilon: f64, affine:
             })?;
             let mut back = vec![0; order.len()];
             order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-            Ok(result.view(result.layout().transpose(&back)).to_row_major())
+            let result = result.view(result.layout().transpose(&back));
+            if result.layout().is_row_major() { Ok(result) } else { result.copied_until(stop) }
         }, else check.refuse("no such dtype"))
     });
     let plan = plan.with_scratch(scratch);

@@ -48,7 +48,7 @@ pub(super) fn cumulative_sum(options: CumulativeSumOptions, inputs: Vec<Tensor>)
         macro_rules! sum {
             ($T:ty) => {{
                 Tensor::filled_until::<$T>(stop, input.shape(), |target| {
-                    sums::<$T>(&input.rows(), input.shape(), axis, options, target, stop)
+                    sums::<$T>(&input.rows_until(stop)?, input.shape(), axis, options, target, stop)
                 })
             }};
         }

@@ -150,6 +150,8 @@ impl<T: Element> Pool<T> for Norm {
 /// of; others window by window.
 const MANY_WINDOWS: usize = 16;
 const FEW_TAPS: usize = 128;
+/// Windows pooled between two questions whether to go on.
+const PIECE: usize = 1 << 16;
 
 /// A pooling whose arguments have been checked.
 struct Pools {
@@ -170,9 +172,9 @@ impl Pools {
             if target.is_empty() {
                 return Ok(());
             }
-            let image = image.rows::<T>();
+            let image = image.rows_until::<T>(stop)?;
             let size = self.strips();
-            let mut strips = size.map(|size| Strips::new(&self.windows, size, P::beyond()));
+            let mut strips = size.map(|size| Strips::new(&self.windows, size, P::beyond(), 0));
             let mut states = vec![P::start(); size.map_or(self.depth, Size::folded)];
             let elements = self.windows.elements() * self.depth;
             let planes = target.chunks_exact_mut(self.windows.count() * self.depth).take(self.planes);
@@ -180,7 +182,7 @@ impl Pools {
                 let image = &image[index * elements..][..elements];
                 match strips.as_mut().zip(size) {
                     Some((strips, size)) => {
-                        strips.lay(image);
+                        strips.lay(image, stop)?;
                         self.by_tap::<T, P>((strips, size), plane, &mut states, stop)
                     }
                     None => self.by_window::<T, P>(image, plane, &mut states, stop),
@@ -215,15 +217,19 @@ impl Pools {
         for (block, target) in plane.chunks_mut(size.rows() * width).enumerate() {
             let rows = block * size.rows()..block * size.rows() + target.len() / width;
             states.fill(P::start());
-            let tap = |tap: usize| ((), strips.tap(&rows, tap));
-            fold_taps(states, self.windows.taps(), tap, |state, (), x| P::take(state, x));
+            // More than one piece where a row is long.
+            for (index, states) in states.chunks_mut(PIECE).enumerate() {
+                let tap = |tap: usize| ((), strips.tap(&rows, tap).get(index * PIECE..).unwrap_or_default());
+                fold_taps(states, self.windows.taps(), tap, |state, (), x| P::take(state, x));
+                stop.worked(states.len() * self.windows.taps() / 8)?;
+            }
             for (y, (row, states)) in rows.clone().zip(target.chunks_exact_mut(width).zip(states.chunks(size.width())))
             {
                 let height = vertical.taps_at(y).len();
                 let windows = states.iter().zip(&columns);
                 row.iter_mut().zip(windows).for_each(|(to, (&state, across))| *to = P::finish(state, height * across));
             }
-            stop.worked(target.len() * self.windows.taps() / 8 + 8)?;
+            stop.worked(target.len() + 8)?;
         }
         Ok(())
     }
@@ -244,13 +250,21 @@ impl Pools {
                 let first = vertical.element(y, down) * horizontal.length + horizontal.element(x, columns.start);
                 let from = &image[first * self.depth..];
                 if self.depth == 1 {
-                    let elements = from.iter().step_by(horizontal.dilation).take(columns.len());
-                    states[0] = elements.fold(states[0], |state, &x| P::take(state, x));
+                    for start in (0..columns.len()).step_by(PIECE) {
+                        let elements = from[start * horizontal.dilation..].iter().step_by(horizontal.dilation);
+                        let elements = elements.take(PIECE.min(columns.len() - start));
+                        states[0] = elements.fold(states[0], |state, &x| P::take(state, x));
+                        stop.worked(PIECE.min(columns.len() - start))?;
+                    }
                 } else {
-                    let pixel = |tap: usize| ((), &from[tap * horizontal.dilation * self.depth..][..self.depth]);
-                    fold_taps(states, columns.len(), pixel, |state, (), x| P::take(state, x));
+                    for (index, states) in states.chunks_mut(PIECE).enumerate() {
+                        let (channel, count) = (index * PIECE, states.len());
+                        let pixel =
+                            |tap: usize| ((), &from[tap * horizontal.dilation * self.depth + channel..][..count]);
+                        fold_taps(states, columns.len(), pixel, |state, (), x| P::take(state, x));
+                        stop.worked(columns.len() * count)?;
+                    }
                 }
-                stop.worked(columns.len() * self.depth)?;
             }
             let count = rows.len() * columns.len();
             pixel.iter_mut().zip(&*states).for_each(|(to, &state)| *to = P::finish(state, count));

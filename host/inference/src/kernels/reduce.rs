@@ -58,7 +58,7 @@ pub(super) fn reduce(options: &ReduceOptions, inputs: Vec<Tensor>) -> Result<Pla
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers ordered.dtype(), T => {
             Tensor::filled_until::<T>(stop, &shape, |target| {
-                reduce_rows(&ordered.rows::<T>(), count, reduction, target, stop)
+                reduce_rows(&ordered.rows_until::<T>(stop)?, count, reduction, target, stop)
             })
         }, else check.refuse("no such dtype"))
     });

@@ -11,6 +11,9 @@ use crate::{RunError, Tensor};
 /// One element of the result, per tap along both axes.
 const NANOSECONDS_PER_TAP: f64 = 0.3;
 
+/// Elements made between two questions whether to go on, at most.
+const PIECE: usize = 1 << 16;
+
 pub(super) fn resample2d(options: Resample2dOptions, inputs: Vec<Tensor>) -> Result<Plan, RunError> {
     let check = Check("resample2d");
     let [input] = check.inputs(inputs)?;
@@ -63,7 +66,7 @@ fn resample<T: Sample>(
         if target.is_empty() {
             return Ok(());
         }
-        let source = input.rows::<T>();
+        let source = input.rows_until::<T>(stop)?;
         match mode {
             InterpolationMode::NearestNeighbor => pick(&source, target, &geometry, stop),
             InterpolationMode::Linear => interpolate::<T, 2>(&source, target, &geometry, stop),
@@ -85,6 +88,11 @@ impl Geometry {
     /// Elements of one row, before and after.
     fn row(&self) -> (usize, usize) {
         (self.middle * self.columns.0 * self.inner, self.middle * self.columns.1 * self.inner)
+    }
+
+    /// How many columns are some 65,536 elements, or one that is more.
+    fn piece(&self) -> usize {
+        (PIECE / self.inner).max(1)
     }
 
     /// Taps of both axes, and as many rows as a value is made of, in at most `f64`. Nothing where there is no value to make.
@@ -127,11 +135,19 @@ fn pick<T: Element>(source: &[T], target: &mut [T], geometry: &Geometry, stop: &
         let start = (outer * geometry.rows.0 + rows[row].index[0]) * row_from;
         let from = source[start..][..row_from].chunks_exact(geometry.columns.0 * inner);
         for (from, to) in from.zip(to.chunks_exact_mut(geometry.columns.1 * inner)) {
-            for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
-                to.copy_from_slice(&from[tap.index[0] * inner..][..inner]);
+            let piece = geometry.piece();
+            for (columns, to) in columns.chunks(piece).zip(to.chunks_mut(piece * inner)) {
+                for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
+                    let from = &from[tap.index[0] * inner..][..inner];
+                    let parts = to.chunks_mut(PIECE).zip(from.chunks(PIECE));
+                    { parts }.try_for_each(|(to, from)| {
+                        to.copy_from_slice(from);
+                        if inner < PIECE { Ok(()) } else { stop.worked(to.len()) }
+                    })?;
+                }
+                stop.worked(to.len())?;
             }
         }
-        stop.check()?;
     }
     Ok(())
 }
@@ -154,36 +170,65 @@ fn interpolate<T: Sample, const N: usize>(
             for row in tap.index {
                 if held[row % N] != row {
                     let from = &source[(outer * geometry.rows.0 + row) * row_from..][..row_from];
-                    along(from, &mut kept[row % N], &columns, geometry);
+                    along(from, &mut kept[row % N], &columns, geometry, stop)?;
                     held[row % N] = row;
                 }
             }
-            across(tap.index.map(|row| &kept[row % N][..]), tap.weight, to);
-            stop.check()?;
+            for (index, to) in to.chunks_mut(PIECE).enumerate() {
+                let rows = tap.index.map(|row| &kept[row % N][index * PIECE..]);
+                across(rows, tap.weight, to);
+                stop.worked(to.len())?;
+            }
         }
     }
     Ok(())
 }
 
 /// One row of the input at the columns of the result.
-fn along<T: Sample, const N: usize>(from: &[T], to: &mut [T::Real], columns: &[Tap<T::Real, N>], geometry: &Geometry) {
-    let inner = geometry.inner;
+fn along<T: Sample, const N: usize>(
+    from: &[T],
+    to: &mut [T::Real],
+    columns: &[Tap<T::Real, N>],
+    geometry: &Geometry,
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
+    let (inner, piece) = (geometry.inner, geometry.piece());
     let from = from.chunks_exact(geometry.columns.0 * inner);
     for (from, to) in from.zip(to.chunks_exact_mut(geometry.columns.1 * inner)) {
-        // The usual numbers of channels known to the compiler make this loop three times as fast.
-        match inner {
-            1 => along_pixels::<T, N, 1>(from, to, columns),
-            3 => along_pixels::<T, N, 3>(from, to, columns),
-            4 => along_pixels::<T, N, 4>(from, to, columns),
-            _ => {
-                for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
-                    for (channel, to) in to.iter_mut().enumerate() {
-                        *to = weigh(tap, |index| from[index * inner + channel]);
-                    }
-                }
+        for (columns, to) in columns.chunks(piece).zip(to.chunks_mut(piece * inner)) {
+            // The usual numbers of channels known to the compiler make this loop three times as fast.
+            match inner {
+                1 => along_pixels::<T, N, 1>(from, to, columns),
+                3 => along_pixels::<T, N, 3>(from, to, columns),
+                4 => along_pixels::<T, N, 4>(from, to, columns),
+                _ => along_channels(from, to, columns, inner, stop)?,
+            }
+            stop.worked(to.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for any number of channels.
+fn along_channels<T: Sample, const N: usize>(
+    from: &[T],
+    to: &mut [T::Real],
+    columns: &[Tap<T::Real, N>],
+    inner: usize,
+    stop: &Stop<'_>,
+) -> Result<(), RunError> {
+    for (tap, to) in columns.iter().zip(to.chunks_exact_mut(inner)) {
+        for (index, to) in to.chunks_mut(PIECE).enumerate() {
+            for (channel, to) in to.iter_mut().enumerate() {
+                let channel = index * PIECE + channel;
+                *to = weigh(tap, |pixel| from[pixel * inner + channel]);
+            }
+            if inner >= PIECE {
+                stop.worked(to.len())?;
             }
         }
     }
+    Ok(())
 }
 
 fn along_pixels<T: Sample, const N: usize, const C: usize>(

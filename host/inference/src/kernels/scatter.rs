@@ -73,7 +73,7 @@ fn put<T: Element>(
     target: &mut [T],
     stop: &Stop<'_>,
 ) -> Result<(), RunError> {
-    let (list, updates) = (Indices::of(indices), updates.rows::<T>());
+    let (list, updates) = (Indices::of(indices, stop)?, updates.rows_until::<T>(stop)?);
     if updates.is_empty() {
         return Ok(());
     }

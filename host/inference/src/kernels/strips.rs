@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use faer::traits::pulp::Arch;
 
+use super::Stop;
 use super::windows::{Axis, Windows};
+use crate::RunError;
 
 /// One plane of an image, padded, and taken apart by the strides: rows and columns that windows a stride apart meet are
 /// next to each other, so that one tap meets for each row of windows a strip of `width` elements, of which the first are the
@@ -67,18 +69,21 @@ impl Size {
 }
 
 impl<T: Copy> Strips<T> {
-    /// Room for the planes on which `windows` slide; `beyond` stands beyond their edges.
-    pub(super) fn new(windows: &Windows, size: Size, beyond: T) -> Self {
-        Self { stored: vec![beyond; size.elements], windows: *windows, size }
+    /// Room for the planes on which `windows` slide, and `slack` elements after them; `beyond` stands beyond their edges.
+    pub(super) fn new(windows: &Windows, size: Size, beyond: T, slack: usize) -> Self {
+        Self { stored: vec![beyond; size.elements + slack], windows: *windows, size }
     }
 
     /// Takes a plane apart.
-    pub(super) fn lay(&mut self, plane: &[T]) {
+    ///
+    /// # Errors
+    /// [`RunError::DeadlineExceeded`].
+    pub(super) fn lay(&mut self, plane: &[T], stop: &Stop<'_>) -> Result<(), RunError> {
         let Windows { vertical, horizontal } = self.windows;
         let Size { height, width, .. } = self.size;
         // One without columns is all beyond the edges.
         if plane.is_empty() {
-            return;
+            return Ok(());
         }
         for (row, from) in plane.chunks_exact(horizontal.length).enumerate() {
             let down = vertical.before + row;
@@ -93,19 +98,31 @@ impl<T: Copy> Strips<T> {
                     copy_spaced(strip, &from[first..], horizontal.stride);
                 }
             }
+            stop.worked(horizontal.length / 4 + 4)?;
         }
+        Ok(())
+    }
+
+    /// How far what tap `tap` of any window meets is behind where [`from`](Self::from) its row begins.
+    #[inline(always)]
+    pub(super) fn offset(&self, tap: usize) -> usize {
+        let Windows { vertical, horizontal } = &self.windows;
+        let down = tap / horizontal.taps * vertical.dilation;
+        let across = tap % horizontal.taps * horizontal.dilation;
+        let phase = down % vertical.stride * horizontal.stride + across % horizontal.stride;
+        (phase * self.size.height + down / vertical.stride) * self.size.width + across / horizontal.stride
+    }
+
+    /// All from row `row` of windows on.
+    pub(super) fn from(&self, row: usize) -> &[T] {
+        &self.stored[row * self.size.width..]
     }
 
     /// What tap `tap` of the windows of `rows` meets: a strip for each, the last one only as long as it means something.
     #[inline(always)]
     pub(super) fn tap(&self, rows: &Range<usize>, tap: usize) -> &[T] {
-        let Windows { vertical, horizontal } = &self.windows;
-        let down = tap / horizontal.taps * vertical.dilation;
-        let across = tap % horizontal.taps * horizontal.dilation;
-        let phase = down % vertical.stride * horizontal.stride + across % horizontal.stride;
-        let strip = phase * self.size.height + down / vertical.stride + rows.start;
-        let length = (rows.len() - 1) * self.size.width + horizontal.windows;
-        &self.stored[strip * self.size.width + across / horizontal.stride..][..length]
+        let length = (rows.len() - 1) * self.size.width + self.windows.horizontal.windows;
+        &self.from(rows.start)[self.offset(tap)..][..length]
     }
 }
 
@@ -207,8 +224,8 @@ mod tests {
         for (vertical, horizontal) in axes(5).into_iter().flat_map(|down| axes(7).map(|across| (down, across))) {
             let windows = Windows { vertical, horizontal };
             let size = Size::of(&windows).unwrap();
-            let mut strips = Strips::new(&windows, size, 0);
-            strips.lay(&plane);
+            let mut strips = Strips::new(&windows, size, 0, 0);
+            strips.lay(&plane, &Stop::new(&|| false)).unwrap();
             for tap in 0..windows.taps() {
                 let rows = vertical.windows / 2..vertical.windows;
                 let strips = strips.tap(&rows, tap).chunks(size.width());

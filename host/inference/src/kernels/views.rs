@@ -24,9 +24,9 @@ pub(super) fn reshape(shape: &[u32], inputs: Vec<Tensor>) -> Result<Plan, RunErr
         let layout = Layout { shape: shape.into(), strides, offset: input.layout().offset };
         return Ok(Plan::view(check.0, input.view(layout)));
     }
-    Ok(Plan::compute(check.0, input.dtype(), shape.clone(), COPY_NANOSECONDS, move |_| {
+    Ok(Plan::compute(check.0, input.dtype(), shape.clone(), COPY_NANOSECONDS, move |stop| {
         let layout = Layout::row_major(&shape);
-        Ok(input.copied().view(layout))
+        Ok(input.copied_until(stop)?.view(layout))
     }))
 }
 

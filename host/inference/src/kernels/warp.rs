@@ -49,7 +49,7 @@ pub(super) fn warp(options: WarpOptions, inputs: Vec<Tensor>) -> Result<Plan, Ru
         let image = Size { height, width, channels };
         with_dtype!(numbers input.dtype(), T => {
             Tensor::filled_until::<T>(stop, &shape, |target| {
-                let source = input.rows::<T>();
+                let source = input.rows_until::<T>(stop)?;
                 let (value, border) = (<T as Element>::from_f64(options.value), options.border);
                 let image = Image { pixels: &source, size: image, border, value };
                 warp_rows(&image, &matrix, options.mode, sizes.1, target, stop)

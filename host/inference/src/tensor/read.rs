@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Tensor;
 use crate::RunError;
 use crate::blocks::{BLOCK, Blocks};
-use crate::element::Element;
+use crate::element::{Element, with_dtype};
 use crate::kernels::Stop;
 use crate::layout::map;
 
@@ -37,13 +37,30 @@ impl Tensor {
             return Ok(self.rows());
         }
         let mut rows = vec![T::default(); self.layout.len()];
-        let mut rest = &mut *rows;
-        for block in Blocks::of(self.shape()) {
-            stop.check()?;
-            let to = rest.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
-            map(self.stored::<T>(), &block.of(&self.layout), to, |x| x);
-        }
+        self.copy_until(&mut rows, stop)?;
         Ok(Cow::Owned(rows))
+    }
+
+    /// A tensor of its own, row by row, asking likewise.
+    ///
+    /// # Errors
+    /// [`RunError::DeadlineExceeded`].
+    pub(crate) fn copied_until(&self, stop: &Stop<'_>) -> Result<Self, RunError> {
+        with_dtype!(self.dtype(), T => {
+            Self::filled_until::<T>(stop, self.shape(), |target| self.copy_until(target, stop))
+        })
+    }
+
+    fn copy_until<T: Element>(&self, mut to: &mut [T], stop: &Stop<'_>) -> Result<(), RunError> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        Blocks::of(self.shape()).try_for_each(|block| {
+            stop.check()?;
+            let to = to.split_off_mut(..block.len()).expect("blocks are as long as the shape together");
+            map(self.stored::<T>(), &block.of(&self.layout), to, |x| x);
+            Ok(())
+        })
     }
 
     /// Hands over all elements, row by row and little-endian, a block at a time; copies no more than one.

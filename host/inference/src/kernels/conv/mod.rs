@@ -8,8 +8,11 @@
 
 mod depthwise;
 mod im2col;
+mod taps;
 
 use spillway_types::operator::{Conv2dOptions, FilterOperandLayout, InputOperandLayout};
+
+use taps::SumTaps;
 
 use super::check::FLOATS;
 use super::halves::{narrowed, widened};
@@ -147,7 +150,7 @@ impl Convolution {
     }
 
     /// `filter` has the axes output channels, input channels, height, width.
-    fn compute<T: Number>(
+    fn compute<T: Number + SumTaps>(
         &self,
         image: &Tensor,
         filter: &Tensor,
@@ -155,16 +158,22 @@ impl Convolution {
         shape: &[usize],
         stop: &Stop<'_>,
     ) -> Result<Tensor, RunError> {
+        let (image, bias) = (image.rows_until::<T>(stop)?, bias.map(Tensor::rows::<T>));
+        let is_empty = shape.contains(&0);
+        if self.is_depthwise() && self.layout == InputOperandLayout::Nchw && !is_empty {
+            return self.planes((&image, &filter.rows_until(stop)?, bias.as_deref()), shape, stop);
+        }
         Tensor::filled_until::<T>(stop, shape, |target| {
-            if target.is_empty() {
+            if is_empty {
                 return Ok(());
             }
-            if let Some(bias) = bias {
-                spread(&bias.rows::<T>(), target, self.windows.count(), self.layout, stop)?;
+            if let Some(bias) = &bias {
+                spread(bias, target, self.windows.count(), self.layout, stop)?;
             }
-            let image = image.rows::<T>();
             if self.is_depthwise() {
-                self.depthwise(&image, filter, target, stop)
+                // Beside each other, as the channels of a pixel are.
+                let filter = filter.view(filter.layout().transpose(&[2, 3, 0, 1]));
+                self.pixels(&image, &filter.rows_until(stop)?, target, stop)
             } else {
                 self.products(&image, filter, target, bias.is_some(), stop)
             }
@@ -192,7 +201,7 @@ impl Convolution {
         let columns = filter.view(filter.layout().transpose(&[order[1], order[2], order[3], 0]));
         let rows = filter.view(filter.layout().transpose(&order));
         let (lying, is_turned) = if columns.layout().is_row_major() { (columns, true) } else { (rows, false) };
-        let lying = lying.rows::<T>();
+        let lying = lying.rows_until::<T>(stop)?;
         let filter = if is_turned {
             Matrix::by_rows(&lying, (depth, outputs), outputs).transposed()
         } else {
@@ -230,6 +239,9 @@ impl Convolution {
     }
 }
 
+/// Elements filled between two questions whether to go on.
+const PIECE: usize = 1 << 18;
+
 /// Writes to every pixel of `target` its channel's `bias`.
 pub(super) fn spread<T: Copy>(
     bias: &[T],
@@ -241,8 +253,10 @@ pub(super) fn spread<T: Copy>(
     match layout {
         InputOperandLayout::Nchw => {
             target.chunks_exact_mut(pixels).zip(bias.iter().cycle()).try_for_each(|(to, &bias)| {
-                to.fill(bias);
-                stop.worked(pixels)
+                to.chunks_mut(PIECE).try_for_each(|to| {
+                    to.fill(bias);
+                    stop.worked(to.len())
+                })
             })
         }
         InputOperandLayout::Nhwc => target.chunks_exact_mut(bias.len()).try_for_each(|pixel| {
