@@ -1,8 +1,12 @@
 //! What a manifest does not grant is denied in the interface's own words, which name the remedy where it is ours.
 
+use std::time::Duration;
+
 use reqwest::Method;
-use spillway_tests::Node;
+use spillway_tests::{Node, bundle, wait_until, with_manifest};
 use spillway_types::ProblemType;
+
+use crate::serving;
 
 async fn node() -> Node {
     let node = Node::start().await;
@@ -52,6 +56,32 @@ async fn tensors_past_their_limit_are_refused_and_freed_with_their_call() {
     let says = |part: &str| log.iter().any(|record| record["message"].to_string().contains(part));
     assert!(says("raise `tensors` under [limits]") && says("drop tensors that are no longer needed"), "{log:#?}");
     assert_eq!(node.call("/misbehave/greet").await.status, 200);
+}
+
+/// A handle is a number to a component, and means something in its own sandbox alone: no other number is taken for a tensor, that of
+/// one which another sandbox holds, or has dropped, included.
+#[tokio::test]
+async fn handles_that_nobody_gave_are_no_tensors() {
+    let node = Node::start().await;
+    let manifest = serving::changed("misbehave", |manifest| manifest.sandbox.concurrency = 1);
+    assert_eq!(node.post(with_manifest(&bundle("misbehave"), &manifest), "").await.status, 201);
+    assert_eq!(node.call("/misbehave/own-handle").await.ok(), "1\n");
+    let holding = tokio::spawn(node.request(Method::GET, "/misbehave/hold?bytes=77777&ms=800").send());
+    wait_until("another sandbox holds a tensor", Duration::from_secs(10), async || {
+        let held = node.metrics().await.sum("spillway_tensor_memory_bytes", &[("function", "misbehave")]);
+        held.is_some_and(|bytes| bytes >= 77_777.0)
+    })
+    .await;
+    for number in (0..=12).chain([1000, u32::MAX / 2, u32::MAX]) {
+        node.call(&format!("/misbehave/handle?number={number}")).await.problem(ProblemType::Trap, &["misbehave"]);
+    }
+    for misdeed in ["stale-handle", "twice-dropped"] {
+        node.call(&format!("/misbehave/{misdeed}")).await.problem(ProblemType::Trap, &["misbehave"]);
+    }
+    assert_eq!(holding.await.expect("no panic").expect("an answer").status(), 200);
+    let log = node.logs("misbehave").await;
+    assert!(log.iter().any(|record| record["message"].to_string().contains("handle")), "{log:#?}");
+    assert_eq!(node.call("/misbehave/own-handle").await.ok(), "1\n");
 }
 
 #[tokio::test]

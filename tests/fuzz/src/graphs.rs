@@ -6,10 +6,12 @@
 //! | a graph gives what its operators give one by one, to the bit | `run` |
 //! | `infer` says what the operator says | `extend` |
 //! | a dispatch takes no more memory than it says | `run` |
-//! | a definition that has been tampered with is refused, or is another graph | `tamper` |
+//! | what is built of the same is one graph, and of a definition that has been tampered with another, or none | `run` |
+
+use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
-use spillway_inference::{Graph, Kernel, Tensor, infer};
+use spillway_inference::{Graphs, Kernel, RunError, Tensor, infer};
 use spillway_types::graph::{Definition, OperandDescriptor, Operation};
 use spillway_types::operator::Operator;
 
@@ -19,6 +21,8 @@ use crate::tensors::{LONGEST_NANOSECONDS, PACKED_BYTES, any_operator, any_tensor
 const MOST_OPERATIONS: usize = 24;
 /// Results larger than this are not made.
 const RESULT_BYTES: usize = 1 << 16;
+/// What a changed graph may compute of constants when it is built.
+const MOST_FOLDED: usize = RESULT_BYTES * 4;
 /// What a dispatch may take beyond what it says: places, shapes, messages, plans.
 const DISPATCH_BYTES: usize = 256 << 10;
 
@@ -36,8 +40,13 @@ pub(crate) fn run(bytes: &[u8]) {
     let Draft { definition, inputs, operands } = &draft;
     let given = operands.len() - definition.operations.len();
     let constants = operands[*inputs..given].to_vec();
-    let graph = Graph::build(definition.clone(), constants.clone(), &|_| Ok(()), &|| false);
-    let graph = graph.unwrap_or_else(|error| panic!("{definition:?}: {error}"));
+    let graphs = Graphs::default();
+    let build = || {
+        let graph = graphs.build(definition.clone(), constants.clone(), &|_| Ok(()), &|| false);
+        graph.unwrap_or_else(|error| panic!("{definition:?}: {error}"))
+    };
+    let graph = build();
+    assert!(Arc::ptr_eq(&graph, &build()), "{definition:?}: built of the same, it is another");
     let outputs: usize = graph.output_bytes().iter().sum();
     let most = graph.working_bytes() + outputs + DISPATCH_BYTES + PACKED_BYTES;
     let (computed, peak) = measure(|| graph.compute(operands[..*inputs].to_vec(), &|| false));
@@ -48,7 +57,16 @@ pub(crate) fn run(bytes: &[u8]) {
         assert_eq!((output.dtype(), output.shape()), (expected.dtype(), expected.shape()), "{definition:?}");
         assert!(is_same(output, &expected), "{definition:?}: operand {number} is another");
     }
-    let _ = tamper(&mut u, definition.clone(), &constants);
+    let Ok(other) = tamper(&mut u, definition.clone()) else { return };
+    // What would be computed of constants alone is charged first.
+    let charge = |bytes: usize| match bytes {
+        ..=MOST_FOLDED => Ok(()),
+        _ => Err(RunError::OutOfMemory("no room".into())),
+    };
+    if let Ok(built) = graphs.build(other.clone(), constants, &charge, &|| false) {
+        let is_same = is_alike(&other, definition);
+        assert_eq!(Arc::ptr_eq(&graph, &built), is_same, "{other:?} is not told from {definition:?}");
+    }
 }
 
 fn draft(u: &mut Unstructured<'_>) -> Result<Option<Draft>> {
@@ -124,8 +142,13 @@ fn describe(tensor: &Tensor) -> OperandDescriptor {
     OperandDescriptor { data_type: tensor.dtype(), shape }
 }
 
-/// Changes a number, and builds that.
-fn tamper(u: &mut Unstructured<'_>, mut definition: Definition, constants: &[Tensor]) -> Result<()> {
+/// Whether they are the same to the bit: NaN in options is not the same as itself.
+fn is_alike(one: &Definition, other: &Definition) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
+/// Changes a number.
+fn tamper(u: &mut Unstructured<'_>, mut definition: Definition) -> Result<Definition> {
     let number: u32 = if u.arbitrary()? { u.arbitrary()? } else { u.int_in_range(0..=40)? };
     match u.int_in_range(0..=3)? {
         0 => {
@@ -144,13 +167,5 @@ fn tamper(u: &mut Unstructured<'_>, mut definition: Definition, constants: &[Ten
             definition.operations.remove(at);
         }
     }
-    // What would be computed of constants alone is charged first.
-    let charge = |bytes: usize| {
-        if bytes > RESULT_BYTES * 4 {
-            return Err(spillway_inference::RunError::OutOfMemory("no room".into()));
-        }
-        Ok(())
-    };
-    let _ = Graph::build(definition, constants.to_vec(), &charge, &|| false);
-    Ok(())
+    Ok(definition)
 }

@@ -101,6 +101,48 @@ fn manifests_hold_what_the_target_promises() {
     replay("manifest");
 }
 
+/// Programs of bytes from chance, each about as long as one that uses them all; as many and from the seed that
+/// `SPILLWAY_TEST_PROGRAMS` and `SPILLWAY_TEST_SEED` say. What a fuzzer finds by looking at branches is further away, but this
+/// needs none.
+fn by_chance(name: &'static str, programs: u64) {
+    let asked = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let programs = asked("SPILLWAY_TEST_PROGRAMS").unwrap_or(programs);
+    let seed = asked("SPILLWAY_TEST_SEED").unwrap_or(1);
+    let work = move || {
+        for program in 0..programs {
+            let mut state = seed.wrapping_mul(1 << 32).wrapping_add(program).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut bytes = Vec::with_capacity(512);
+            for _ in 0..64 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                bytes.extend(state.to_le_bytes());
+            }
+            // Small numbers are what shapes, axes and choices are made of.
+            if program % 2 == 0 {
+                bytes.iter_mut().for_each(|byte| *byte &= 0x0f);
+            }
+            let ran = std::panic::catch_unwind(|| spillway_fuzz::run(name, &bytes));
+            ran.unwrap_or_else(|panic| {
+                eprintln!("{name}: program {program} of seed {seed}");
+                std::panic::resume_unwind(panic)
+            });
+        }
+    };
+    let ran = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).unwrap().join();
+    ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[test]
+fn graphs_by_chance_hold_what_the_target_promises() {
+    by_chance("graphs", 20_000);
+}
+
+#[test]
+fn programs_by_chance_hold_what_the_target_promises() {
+    by_chance("tensors", 20_000);
+}
+
 #[test]
 fn allocations_are_measured() {
     let (bytes, peak) = measure(|| std::hint::black_box(vec![1_u8; 1 << 20]).len());

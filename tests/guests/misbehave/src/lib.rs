@@ -12,6 +12,7 @@ use spillway_sdk::{
 
 mod answer;
 mod fetch;
+mod forged;
 mod outside;
 mod tensors;
 
@@ -52,6 +53,10 @@ async fn handle(request: Request) -> Result<Response> {
         "tensor" => Tensor::from_bytes(DType::Uint8, &vec![0; 2 << 20], &[2 << 20])?.len().to_string().into_response(),
         "hold" => hold(&request).await?,
         "handles" => tensors::handles()?,
+        "handle" => handle_of(&request)?,
+        "own-handle" => forged::own().into_response(),
+        "stale-handle" => forged::stale().into_response(),
+        "twice-dropped" => forged::twice().into_response(),
         "views" => tensors::views().await?,
         "huge-sum" => said(tensors::huge_sum().await),
         "huge-read" => tensors::huge_read().await?,
@@ -120,6 +125,15 @@ fn port(request: &Request) -> Result<u16> {
         port: u16,
     }
     Ok(request.query::<At>()?.port)
+}
+
+/// Uses a handle of a number that the caller says.
+fn handle_of(request: &Request) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct Number {
+        number: u32,
+    }
+    Ok(forged::length(request.query::<Number>()?.number).into_response())
 }
 
 /// Keeps a tensor of so many bytes as long as the caller says.
