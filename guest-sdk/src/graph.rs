@@ -194,10 +194,15 @@ impl Operand {
     /// When it follows from an operator that does not fit its inputs; the panic says what [`GraphBuilder::build`] would.
     #[track_caller]
     pub fn shape(&self) -> Vec<usize> {
-        match &self.descriptor {
-            Some(descriptor) => descriptor.shape.iter().map(|&length| length as usize).collect(),
-            None => panic!("{}", self.draft.borrow().error.as_ref().map(ToString::to_string).unwrap_or_default()),
-        }
+        self.shape_if_known().unwrap_or_else(|| {
+            panic!("{}", self.draft.borrow().error.as_ref().map(ToString::to_string).unwrap_or_default())
+        })
+    }
+
+    /// None where it follows from something that is wrong.
+    pub(crate) fn shape_if_known(&self) -> Option<Vec<usize>> {
+        let descriptor = self.descriptor.as_ref()?;
+        Some(descriptor.shape.iter().map(|&length| length as usize).collect())
     }
 
     /// The element type.

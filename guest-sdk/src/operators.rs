@@ -3,6 +3,7 @@
 mod arithmetic;
 mod nets;
 mod parts;
+mod shapes;
 
 pub use arithmetic::Pending;
 pub use nets::{

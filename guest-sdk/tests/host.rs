@@ -107,6 +107,84 @@ impl MapBits for Vec<f32> {
 }
 
 #[test]
+fn expressions_on_tensors_go_on_from_what_is_not_awaited_yet() {
+    block_on(async {
+        let of = |numbers: [f32; 2]| Tensor::from_slice(&numbers, &[2]).unwrap();
+        let (a, b) = (of([1.0, 6.0]), of([2.0, 4.0]));
+        let floats = async |pending: spillway_sdk::Pending<'_>| pending.await.unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(floats((&a - &b) / &b).await, [-0.5, 0.5]);
+        assert_eq!(floats(&a - (&b - 1.0) * 2.0).await, [-1.0, 0.0]);
+        assert_eq!(floats(0.5 * (&a + &b) + 0.5 * &a).await, [2.0, 8.0]);
+        assert_eq!(floats(-(&a * &a) / (1.0 - &b)).await, [1.0, 12.0]);
+        // Tensors that are given away, on either side.
+        assert_eq!(floats(of([3.0, 5.0]) + &a).await, [4.0, 11.0]);
+        assert_eq!(floats(&a * of([3.0, 5.0])).await, [3.0, 30.0]);
+        assert_eq!(floats(2.0 / of([4.0, 8.0]) - of([1.0, 1.0])).await, [-0.5, -0.75]);
+        assert_eq!(floats(-of([1.0, 2.0]) * 3.0 + of([0.0, 1.0]) * (&a + 1.0)).await, [-3.0, 1.0]);
+        // What is wrong within is said, and nothing after it is computed.
+        let three = Tensor::from_slice(&[0.0f32; 3], &[3]).unwrap();
+        let error = ((&a + &three) * 2.0 - &b).await.unwrap_err();
+        assert!(error.to_string().starts_with("add: ") && error.to_string().contains("[2]"), "{error}");
+    });
+}
+
+#[test]
+fn other_shapes_of_the_same_elements_and_tensors_of_one_number() {
+    block_on(async {
+        let x = Tensor::from_slice(&[1i32, 2, 3, 4, 5, 6], &[2, 3]).unwrap();
+        let shape = |tensor: &Tensor| tensor.shape().to_vec();
+        for (axis, expected) in [(0, [1, 2, 3]), (1, [2, 1, 3]), (2, [2, 3, 1])] {
+            let wide = x.unsqueeze(axis).await.unwrap();
+            assert_eq!(shape(&wide), expected);
+            assert_eq!(shape(&wide.squeeze(axis).await.unwrap()), [2, 3]);
+        }
+        assert_eq!(shape(&x.flatten(0).await.unwrap()), [6]);
+        assert_eq!(shape(&x.unsqueeze(0).await.unwrap().flatten(1).await.unwrap()), [1, 6]);
+        assert_eq!(shape(&x.flatten(2).await.unwrap()), [2, 3, 1]);
+        let turned = x.swap_axes(0, 1).await.unwrap();
+        assert_eq!((shape(&turned), turned.to_vec::<i32>().unwrap()), (vec![3, 2], vec![1, 4, 2, 5, 3, 6]));
+        let zeros = Tensor::zeros(DType::Int32, &[2, 3]).await.unwrap();
+        let stacked = Tensor::stack(&[&x, &zeros], 1).await.unwrap();
+        let expected = [1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0];
+        assert_eq!((shape(&stacked), stacked.to_vec::<i32>().unwrap()), (vec![2, 2, 3], expected.to_vec()));
+        let halves = Tensor::full(&[2, 2], 0.5f64).await.unwrap();
+        assert_eq!(halves.to_vec::<f64>().unwrap(), [0.5; 4]);
+        for (error, words) in [
+            (x.unsqueeze(3).await, "unsqueeze: `axis` 3 is none of the 2 of [2, 3]"),
+            (x.squeeze(0).await, "squeeze: axis 0 of [2, 3] has length 2, not 1"),
+            (x.swap_axes(0, 2).await, "swap_axes: `axis` 2 is none of the 2"),
+            (x.flatten(3).await, "flatten: `axis` 3 is none"),
+            (Tensor::stack(&[&x, &turned], 0).await, "concat: "),
+        ] {
+            let error = error.unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    });
+}
+
+#[test]
+fn shapes_in_graphs_are_those_of_tensors_and_what_is_wrong_names_its_line() {
+    block_on(async {
+        let graph = Graph::trace([(DType::Float32, [2, 3])], |_, [x]| {
+            let wide = x.unsqueeze(1).squeeze(1).swap_axes(0, 1);
+            vec![wide.flatten(0), spillway_sdk::Operand::stack(&[&x, &x], 2)]
+        });
+        let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
+        let outputs = graph.await.unwrap().dispatch(&[&x]).await.unwrap();
+        assert_eq!(outputs[0].to_vec::<f32>().unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(
+            (outputs[1].shape(), outputs[1].to_vec_range::<f32>(0..4).unwrap()),
+            (&[2, 3, 2][..], vec![1.0, 1.0, 2.0, 2.0])
+        );
+        // The first thing that is wrong is said, and what follows from it passed over.
+        let line = line!() + 1;
+        let wrong = Graph::trace([(DType::Float32, [2, 3])], |_, [x]| vec![x.squeeze(1).flatten(9).unsqueeze(0)]);
+        let error = wrong.await.unwrap_err().to_string();
+        assert!(error.contains(&format!("host.rs:{line}:")) && error.contains("squeeze: axis 1 of [2, 3]"), "{error}");
+    });
+}
+
+#[test]
 fn operators_on_operands_mean_the_same_and_an_output_of_another_graph_is_refused() {
     block_on(async {
         let graph = Graph::trace([(DType::Int32, &[2]), (DType::Float32, &[2])], |_, [integers, floats]| {

@@ -9,29 +9,64 @@ use super::{BinaryOperator, LinearOptions, Operator, UnaryOperator};
 use crate::host::HostError;
 use crate::{DType, Operand, Tensor};
 
-/// What `&a + &b` on tensors gives: `.await` computes it.
+/// What `&a + &b` on tensors gives, and whatever is made of that: `.await` computes it, from left to right. Each side is a tensor,
+/// a reference to one, a number or such an expression; a tensor that is given away is dropped as soon as it has been used.
 ///
 /// ```
 /// use spillway_sdk::{HostError, Tensor};
 ///
 /// async fn standardised(x: &Tensor, mean: &Tensor, deviation: &Tensor) -> Result<Tensor, HostError> {
-///     let centred = (x - mean).await?;
-///     (&centred / deviation).await
+///     ((x - mean) / deviation).await
+/// }
+///
+/// async fn blended(a: &Tensor, b: &Tensor, share: f64) -> Result<Tensor, HostError> {
+///     (share * a.relu().await? + (1.0 - share) * b).await
 /// }
 /// ```
 #[must_use = "nothing is computed before `.await`"]
 #[derive(Debug)]
 pub struct Pending<'a> {
     operator: BinaryOperator,
-    left: Side<'a, Tensor>,
-    right: Side<'a, Tensor>,
+    left: Box<Side<'a>>,
+    right: Box<Side<'a>>,
 }
 
-/// One side of an operator, of which the other is no number.
+/// One side of an operator on tensors.
 #[derive(Debug)]
-enum Side<'a, T> {
-    There(&'a T),
+#[doc(hidden)]
+pub enum Side<'a> {
+    /// A tensor that stays.
+    There(&'a Tensor),
+    /// One that goes.
+    Given(Tensor),
+    /// One that is still to be computed.
+    Pending(Pending<'a>),
+    /// The same number for all elements.
     Number(f64),
+}
+
+impl<'a> From<&'a Tensor> for Side<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Self::There(tensor)
+    }
+}
+
+impl From<Tensor> for Side<'_> {
+    fn from(tensor: Tensor) -> Self {
+        Self::Given(tensor)
+    }
+}
+
+impl<'a> From<Pending<'a>> for Side<'a> {
+    fn from(pending: Pending<'a>) -> Self {
+        Self::Pending(pending)
+    }
+}
+
+impl From<f64> for Side<'_> {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
 }
 
 impl<'a> IntoFuture for Pending<'a> {
@@ -43,16 +78,23 @@ impl<'a> IntoFuture for Pending<'a> {
     }
 }
 
-impl Pending<'_> {
+impl<'a> Pending<'a> {
+    fn of(operator: BinaryOperator, left: impl Into<Side<'a>>, right: impl Into<Side<'a>>) -> Self {
+        Self { operator, left: Box::new(left.into()), right: Box::new(right.into()) }
+    }
+
     async fn compute(self) -> Result<Tensor, HostError> {
-        let binary = Operator::Binary(self.operator);
-        let (x, number, is_left) = match (&self.left, &self.right) {
-            (Side::There(left), Side::There(right)) => return Tensor::compute(binary, &[left, right]).await,
-            (Side::There(x), Side::Number(number)) => (*x, *number, false),
-            (Side::Number(number), Side::There(x)) => (*x, *number, true),
+        let operator = self.operator;
+        let (left, right) = (self.left.there().await?, self.right.there().await?);
+        let (x, number, is_left) = match (&left, &right) {
             (Side::Number(_), Side::Number(_)) => unreachable!("numbers alone are Rust's"),
+            (Side::Number(number), x) => (x.tensor(), *number, true),
+            (x, Side::Number(number)) => (x.tensor(), *number, false),
+            (left, right) => {
+                return Tensor::compute(Operator::Binary(operator), &[left.tensor(), right.tensor()]).await;
+            }
         };
-        if let Some(linear) = linear(self.operator, number, is_left, x.dtype()) {
+        if let Some(linear) = linear(operator, number, is_left, x.dtype()) {
             return Tensor::compute(linear, &[x]).await;
         }
         let mut number = scalar(x.dtype(), number)?;
@@ -60,7 +102,26 @@ impl Pending<'_> {
             number = number.cast(DType::Float16).await?;
         }
         let sides = if is_left { [&number, x] } else { [x, &number] };
-        Tensor::compute(binary, &sides).await
+        Tensor::compute(Operator::Binary(operator), &sides).await
+    }
+}
+
+impl Side<'_> {
+    /// The same with nothing still to be computed.
+    async fn there(self) -> Result<Self, HostError> {
+        match self {
+            Self::Pending(pending) => Ok(Self::Given(pending.await?)),
+            there => Ok(there),
+        }
+    }
+
+    /// Of what is [there](Self::there), and no number.
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Self::There(tensor) => tensor,
+            Self::Given(tensor) => tensor,
+            Self::Pending(_) | Self::Number(_) => unreachable!("the caller has looked"),
+        }
     }
 }
 
@@ -130,20 +191,54 @@ fn scalar(dtype: DType, number: f64) -> Result<Tensor, HostError> {
 
 macro_rules! arithmetic {
     ($($trait:ident $method:ident)*) => {$(
-        impl<'a> $trait for &'a Tensor {
+        /// With a tensor, what is still to be computed, or one number for all elements.
+        impl<'a, R: Into<Side<'a>>> $trait<R> for &'a Tensor {
             type Output = Pending<'a>;
 
-            fn $method(self, right: Self) -> Pending<'a> {
-                Pending { operator: BinaryOperator::$trait, left: Side::There(self), right: Side::There(right) }
+            fn $method(self, right: R) -> Pending<'a> {
+                Pending::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        /// With a tensor, what is still to be computed, or one number for all elements.
+        impl<'a, R: Into<Side<'a>>> $trait<R> for Pending<'a> {
+            type Output = Self;
+
+            fn $method(self, right: R) -> Self {
+                Self::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        impl<'a> $trait<&'a Self> for Tensor {
+            type Output = Pending<'a>;
+
+            fn $method(self, right: &'a Self) -> Pending<'a> {
+                Pending::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        impl $trait for Tensor {
+            type Output = Pending<'static>;
+
+            fn $method(self, right: Self) -> Pending<'static> {
+                Pending::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        impl<'a> $trait<Pending<'a>> for Tensor {
+            type Output = Pending<'a>;
+
+            fn $method(self, right: Pending<'a>) -> Pending<'a> {
+                Pending::of(BinaryOperator::$trait, self, right)
             }
         }
 
         /// With one number for all elements.
-        impl<'a> $trait<f64> for &'a Tensor {
-            type Output = Pending<'a>;
+        impl $trait<f64> for Tensor {
+            type Output = Pending<'static>;
 
-            fn $method(self, right: f64) -> Pending<'a> {
-                Pending { operator: BinaryOperator::$trait, left: Side::There(self), right: Side::Number(right) }
+            fn $method(self, right: f64) -> Pending<'static> {
+                Pending::of(BinaryOperator::$trait, self, right)
             }
         }
 
@@ -152,7 +247,25 @@ macro_rules! arithmetic {
             type Output = Pending<'a>;
 
             fn $method(self, right: &'a Tensor) -> Pending<'a> {
-                Pending { operator: BinaryOperator::$trait, left: Side::Number(self), right: Side::There(right) }
+                Pending::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        /// With one number for all elements.
+        impl $trait<Tensor> for f64 {
+            type Output = Pending<'static>;
+
+            fn $method(self, right: Tensor) -> Pending<'static> {
+                Pending::of(BinaryOperator::$trait, self, right)
+            }
+        }
+
+        /// With one number for all elements.
+        impl<'a> $trait<Pending<'a>> for f64 {
+            type Output = Pending<'a>;
+
+            fn $method(self, right: Pending<'a>) -> Pending<'a> {
+                Pending::of(BinaryOperator::$trait, self, right)
             }
         }
 
@@ -241,7 +354,25 @@ impl<'a> Neg for &'a Tensor {
 
     /// The product with -1.
     fn neg(self) -> Pending<'a> {
-        Pending { operator: BinaryOperator::Mul, left: Side::Number(-1.0), right: Side::There(self) }
+        Pending::of(BinaryOperator::Mul, -1.0, self)
+    }
+}
+
+impl Neg for Tensor {
+    type Output = Pending<'static>;
+
+    /// The product with -1.
+    fn neg(self) -> Pending<'static> {
+        Pending::of(BinaryOperator::Mul, -1.0, self)
+    }
+}
+
+impl Neg for Pending<'_> {
+    type Output = Self;
+
+    /// The product with -1.
+    fn neg(self) -> Self {
+        Self::of(BinaryOperator::Mul, -1.0, self)
     }
 }
 

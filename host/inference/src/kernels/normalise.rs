@@ -137,6 +137,8 @@ fn over_axes(check: Check, input: &Tensor, axes: &[usize], epsilon: f64, affine:
                     affine.apply(index, from, epsilon, &parameters, to, stop)
                 })
             })?;
+            // Before the result is laid out otherwise: there is room for two.
+            drop(source);
             let mut back = vec![0; order.len()];
             order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
             let result = result.view(result.layout().transpose(&back));
