@@ -11,16 +11,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`, which the bindings have no name for.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// A tenth of the default: memory that is taken again and again, as results of kernels are, stays. At 0 the memory of each call would be given back and taken again, for which the kernel
-/// interrupts the other cores.
-const PURGE_DELAY_MS: c_long = 100;
+/// Memory that is taken again and again stays: what an inference takes between calls of which each comes seconds after the one
+/// before. At 100 ms such calls of `ocr` took a third longer. Threads that come to rest give theirs back at once
+/// ([`give_back_now`]). At 0 the memory of each call would be given back and taken again, for which the kernel interrupts the
+/// other cores.
+const PURGE_DELAY_MS: c_long = 5000;
 
-/// Has memory given back soon. By default that is after a second, at a later call of the same thread: one that has compiled a
-/// function makes none, and a node at rest would keep what it took.
+/// Has memory given back some seconds after it was freed, at a later call of any thread.
 ///
 /// To be called while no other thread runs: setting options is not thread safe.
 #[expect(unsafe_code, reason = "the bindings of the allocator's options are C functions")]
-pub(crate) fn give_back_soon() {
+pub(crate) fn give_back_later() {
     // SAFETY: the option exists, and no other thread runs.
     unsafe { mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) }
 }

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    allocator::give_back_soon();
+    allocator::give_back_later();
     let mut cli = args::Cli::parse();
     if let args::Command::CheckModel(check) = &cli.command {
         return check.run();

@@ -68,5 +68,5 @@ pub use run_memory::RunMemory;
 pub use screening::{ScreenError, Screening};
 pub use spillway_types::DType;
 pub use tensor::{MAX_RANK, Tensor, TensorError, byte_length};
-pub use threads::{KernelThreads, ThreadLoad};
+pub use threads::{AtRest, KernelThreads, ThreadLoad};
 pub use tract::TractEngine;

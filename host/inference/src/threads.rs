@@ -36,6 +36,16 @@ struct Shared {
     running: AtomicUsize,
     threads: AtomicUsize,
     busy_nanoseconds: AtomicU64,
+    at_rest: Option<AtRest>,
+}
+
+/// What a thread does once it has had nothing to do for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct AtRest {
+    /// How long.
+    pub after: Duration,
+    /// What: once each time that it comes to rest.
+    pub then: fn(),
 }
 
 #[derive(Debug, Default)]
@@ -62,12 +72,22 @@ impl KernelThreads {
     /// # Errors
     /// When the system refuses a thread.
     pub fn new(count: NonZeroUsize) -> io::Result<Self> {
-        Self::named("kernel", count)
+        Self::named("kernel", count, None)
+    }
+
+    /// Starts `count` threads, or one per core that this process may use, that do something when they come to rest: give memory
+    /// back that an allocator keeps for them, say.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_rest(count: Option<NonZeroUsize>, at_rest: AtRest) -> io::Result<Self> {
+        Self::named("kernel", count.unwrap_or_else(cores), Some(at_rest))
     }
 
     /// Starts `count` threads whose names begin with `name`.
-    pub(crate) fn named(name: &str, count: NonZeroUsize) -> io::Result<Self> {
-        let pool = Self { shared: Arc::default(), workers: Mutex::default() };
+    pub(crate) fn named(name: &str, count: NonZeroUsize, at_rest: Option<AtRest>) -> io::Result<Self> {
+        let shared = Arc::new(Shared { at_rest, ..Shared::default() });
+        let pool = Self { shared, workers: Mutex::default() };
         pool.shared.threads.store(count.get(), Relaxed);
         for index in 0..count.get() {
             let shared = pool.shared.clone();
@@ -82,7 +102,7 @@ impl KernelThreads {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn one_per_core() -> io::Result<Self> {
-        Self::new(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        Self::new(cores())
     }
 
     /// Queues `work` of the node's own. It is told through [`Caller`] when nobody waits for it any more.
@@ -179,6 +199,8 @@ impl Shared {
     /// The next job, told of the end of the one before.
     fn next(&self, ended: Option<(Given, Duration)>) -> Option<(Arc<Slot>, Given)> {
         let mut queue = lock(&self.queue);
+        // None where it has done nothing since it came to rest.
+        let mut at_rest = self.at_rest.filter(|_| ended.is_some());
         if let Some((given, took)) = ended {
             queue.slots.ended(given, took);
         }
@@ -186,7 +208,22 @@ impl Shared {
             if let Some(next) = queue.slots.pop() {
                 return Some(next);
             }
-            queue = self.ready.wait(queue).expect(UNPOISONED);
+            let Some(AtRest { after, then }) = at_rest else {
+                queue = self.ready.wait(queue).expect(UNPOISONED);
+                continue;
+            };
+            let (waited, timeout) = self.ready.wait_timeout(queue, after).expect(UNPOISONED);
+            queue = waited;
+            if !timeout.timed_out() {
+                continue;
+            }
+            if let Some(next) = queue.slots.pop() {
+                return Some(next);
+            }
+            at_rest = None;
+            drop(queue);
+            then();
+            queue = lock(&self.queue);
         }
         None
     }
@@ -210,6 +247,10 @@ impl Shared {
         self.ready.notify_all();
         queue.slots.drain()
     }
+}
+
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 const UNPOISONED: &str = "nothing panics while it holds a lock of the kernel threads";

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use http::uri::Scheme;
 use spillway_cluster::Store;
-use spillway_inference::{KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
+use spillway_inference::{AtRest, KernelThreads, ModelPolicy, Models, RunMemory, TractEngine};
 use spillway_runtime::{EgressConfig, Runtime, RuntimeConfig};
 use spillway_trust::{ServerTls, TrustedKeys};
 use spillway_types::{Auth, FunctionId, Problem, ProblemType};
@@ -37,6 +37,9 @@ use crate::{api, books, capacity, collect, idle, models};
 
 /// How long idle sandboxes may take to end when the node stops.
 const RETIRE_MAX: Duration = Duration::from_secs(1);
+/// How long a kernel thread has nothing to do before what it has freed is given back. Runs that follow one another take the same
+/// memory again; if the kernel has it meanwhile, `ocr` takes a third longer.
+const RESTS_AFTER: Duration = Duration::from_secs(5);
 
 /// Who answers a route.
 #[derive(Clone)]
@@ -271,11 +274,9 @@ async fn open(
     draining: CancellationToken,
 ) -> anyhow::Result<Node> {
     tokio::task::spawn_blocking(move || {
-        let threads = match config.kernel_threads.and_then(NonZeroUsize::new) {
-            Some(count) => KernelThreads::new(count),
-            None => KernelThreads::one_per_core(),
-        }
-        .context("kernel threads cannot be started")?;
+        let at_rest = AtRest { after: RESTS_AFTER, then: config.give_back };
+        let threads = KernelThreads::with_rest(config.kernel_threads.and_then(NonZeroUsize::new), at_rest);
+        let threads = threads.context("kernel threads cannot be started")?;
         let policy = ModelPolicy { memory_bytes: models::budget(config.model_memory_bytes), idle: config.model_idle };
         let (memory, time) = (config.model_check_memory_bytes, config.model_check_time);
         let checked = config.data.join("checked");

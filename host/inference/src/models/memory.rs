@@ -76,7 +76,7 @@ impl Shared {
             Origin::File(_) => &self.threads,
             Origin::Bytes(_) => {
                 let started = self.guests.get_or_init(|| {
-                    let started = KernelThreads::named("guest-model", NonZeroUsize::MIN);
+                    let started = KernelThreads::named("guest-model", NonZeroUsize::MIN, None);
                     started.inspect_err(|error| tracing::error!(%error, "no thread for the models of guests")).ok()
                 });
                 started.as_ref().unwrap_or(&self.threads)

@@ -1,11 +1,12 @@
 //! The kernel threads: order, bounds, cancellation, panics, shutdown.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use futures::executor::block_on;
-use spillway_inference::{JobError, ThreadLoad};
+use spillway_inference::{AtRest, JobError, KernelThreads, ThreadLoad};
 
 use crate::fake::{Gate, pool, until};
 
@@ -27,6 +28,27 @@ fn jobs_start_in_the_order_in_which_they_came() {
         block_on(job).unwrap();
     }
     assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
+}
+
+/// Counts for the test below: what is done at rest is a plain function.
+static RESTED: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn a_thread_that_comes_to_rest_says_so_once_each_time() {
+    let then = || {
+        RESTED.fetch_add(1, SeqCst);
+    };
+    let at_rest = AtRest { after: Duration::from_millis(20), then };
+    let threads = KernelThreads::with_rest(NonZeroUsize::new(1), at_rest).unwrap();
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(RESTED.load(SeqCst), 0, "it has done nothing yet");
+    for times in 1..=2 {
+        block_on(threads.spawn(|_| ())).unwrap();
+        until(|| RESTED.load(SeqCst) == times);
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(RESTED.load(SeqCst), times);
+    }
+    threads.shutdown();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use spillway_tests::{Node, bundle, bundle_file, spillway, wait_until};
 
 /// Memory that a deployment took is given back when it has not become less for so long.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(7);
 const LOOK: Duration = Duration::from_millis(100);
 /// What the guest answers, which each copy of it says otherwise.
 const GREETING: &[u8] = b"Hello from WASI 0.2\n";
