@@ -84,6 +84,8 @@ fn main() {
         ("round-even", Unary(UnaryOperator::RoundEven), vec![float.clone()]),
         ("exp", Unary(UnaryOperator::Exp), vec![few.clone()]),
         ("log", Unary(UnaryOperator::Log), vec![few.clone()]),
+        ("softplus", Unary(UnaryOperator::Softplus), vec![few.clone()]),
+        ("elu", Elu(1.0), vec![few.clone()]),
         ("sigmoid", Unary(UnaryOperator::Sigmoid), vec![few.clone()]),
         ("sin", Unary(UnaryOperator::Sin), vec![few.clone()]),
         ("cos", Unary(UnaryOperator::Cos), vec![few.clone()]),

@@ -3,7 +3,7 @@
 use spillway_types::operator::ArgOptions;
 
 use super::check::NUMBERS;
-use super::reduce::in_parts;
+use super::folds::in_parts;
 use super::{Check, Plan, Stop};
 use crate::blocks::BLOCK;
 use crate::element::{Element, with_dtype};

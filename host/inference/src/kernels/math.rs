@@ -12,6 +12,11 @@ const LEAST_NORMAL: f32 = -87.336_54;
 const ROUNDER: f32 = 12_582_912.0;
 /// ln 2 in two parts, of which the first has so few digits that a multiple is exact.
 const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
+/// The exponential of less, less 1, is -1 in `f32`.
+const EXP_LESS_1_IS_MINUS_1: f32 = -20.0;
+const TWO_TO_24: f32 = 16_777_216.0;
+/// Of the root of a half.
+const ROOT_OF_HALF_BITS: i32 = 0x3f35_04f3;
 /// From here on the error function is 1 in `f32`.
 const ERF_IS_1: f32 = 3.92;
 /// From here on the hyperbolic tangent is 1 in `f32`.
@@ -23,7 +28,8 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     // So written, NaN stays.
     let x = if x < EXP_RANGE.0 { EXP_RANGE.0 } else { x };
     let x = if x > EXP_RANGE.1 { EXP_RANGE.1 } else { x };
-    let (part, power) = exp_in_parts::<FUSED>(x);
+    let (more, power) = exp_in_parts::<FUSED>(x);
+    let part = more + 1.0;
     // In two steps: one may be beyond what `f32` has, where the result is not.
     let half = power >> 1;
     part * power_of_2(half) * power_of_2(power.wrapping_sub(half))
@@ -32,12 +38,12 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 /// The exponential of a number that is not above 0; what would be subnormal is 0.
 #[inline(always)]
 pub(super) fn exp_to_1<const FUSED: bool>(x: f32) -> f32 {
-    let (part, power) = exp_in_parts::<FUSED>(x);
-    if x < LEAST_NORMAL { 0.0 } else { part * power_of_2(power) }
+    let (more, power) = exp_in_parts::<FUSED>(x);
+    if x < LEAST_NORMAL { 0.0 } else { (more + 1.0) * power_of_2(power) }
 }
 
-/// A number near 1, and the power of 2 that it takes to make the exponential of it: the polynomial is that of the Cephes
-/// library's `expf`.
+/// By how much a number near 1 is more, and the power of 2 that it takes to make the exponential of it: the polynomial is that of
+/// the Cephes library's `expf`.
 #[inline(always)]
 fn exp_in_parts<const FUSED: bool>(x: f32) -> (f32, i32) {
     let rounded = add_product::<FUSED>(ROUNDER, x, std::f32::consts::LOG2_E);
@@ -45,7 +51,60 @@ fn exp_in_parts<const FUSED: bool>(x: f32) -> (f32, i32) {
     let n = rounded - ROUNDER;
     let r = add_product::<FUSED>(add_product::<FUSED>(x, n, -LN_2.0), n, -LN_2.1);
     let coefficients = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-    (add_product::<FUSED>(r, polynomial::<FUSED, _>(r, coefficients), r * r) + 1.0, power)
+    (add_product::<FUSED>(r, polynomial::<FUSED, _>(r, coefficients), r * r), power)
+}
+
+/// The exponential of a number that is not above 0, less 1: not what is left of two numbers near 1.
+#[inline(always)]
+fn exp_less_1<const FUSED: bool>(x: f32) -> f32 {
+    // So written, NaN stays.
+    let x = if x < EXP_LESS_1_IS_MINUS_1 { EXP_LESS_1_IS_MINUS_1 } else { x };
+    let (more, power) = exp_in_parts::<FUSED>(x);
+    let scale = power_of_2(power);
+    add_product::<FUSED>(scale - 1.0, more, scale)
+}
+
+/// `x` where it is positive, else `alpha * (exp(x) - 1)`.
+#[inline(always)]
+pub(super) fn elu<const FUSED: bool>(x: f32, alpha: f32) -> f32 {
+    let below = alpha * exp_less_1::<FUSED>(if x > 0.0 { 0.0 } else { x });
+    if x > 0.0 { x } else { below }
+}
+
+/// `ln(1 + exp(x))`.
+#[inline(always)]
+pub(super) fn softplus<const FUSED: bool>(x: f32) -> f32 {
+    // For large `x` the exponential would overflow, for small ones a sum with 1 would lose it.
+    let power = exp::<FUSED>(-x.abs());
+    let s = power / (2.0 + power);
+    // So written, NaN stays.
+    let above = if x < 0.0 { 0.0 } else { x };
+    above + twice_artanh::<FUSED, _>(s, [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0])
+}
+
+/// `2 artanh(s)`, which is `ln((1 + s) / (1 - s))`, by as many terms of its series as there are coefficients, and the first.
+#[inline(always)]
+fn twice_artanh<const FUSED: bool, const N: usize>(s: f32, coefficients: [f32; N]) -> f32 {
+    let square = s * s;
+    let twice = s + s;
+    add_product::<FUSED>(twice, twice * square, polynomial::<FUSED, _>(square, coefficients))
+}
+
+/// The natural logarithm.
+#[inline(always)]
+pub(super) fn log<const FUSED: bool>(x: f32) -> f32 {
+    // What is subnormal is made normal first.
+    let (normal, more) = if x < f32::MIN_POSITIVE { (x * TWO_TO_24, 24) } else { (x, 0) };
+    // The power of 2 that leaves a number between the root of a half and that of 2.
+    let bits = normal.to_bits() as i32;
+    let power = bits.wrapping_sub(ROOT_OF_HALF_BITS) >> 23;
+    let part = f32::from_bits(bits.wrapping_sub(power << 23) as u32);
+    let power = (power - more) as f32;
+    let near = twice_artanh::<FUSED, _>((part - 1.0) / (part + 1.0), [1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0]);
+    let sum = add_product::<FUSED>(add_product::<FUSED>(near, power, LN_2.1), power, LN_2.0);
+    let of_positive = if x == f32::INFINITY { x } else { sum };
+    let of_none = if x == 0.0 { f32::NEG_INFINITY } else { f32::NAN };
+    if x > 0.0 { of_positive } else { of_none }
 }
 
 /// `sum + a * b`.
@@ -145,6 +204,17 @@ mod tests {
             ("exp_to_1", worst(sweep(-87.3, 0.0), 0.0, exp_to_1::<FUSED>, f64::exp), 4.0),
             ("sigmoid", worst(sweep(-80.0, 30.0), 0.0, sigmoid::<FUSED>, |x| 1.0 / (1.0 + (-x).exp())), 6.0),
             ("tanh", worst(sweep(-12.0, 12.0), 1e-3, tanh::<FUSED>, f64::tanh), 12.0),
+            ("log", worst(sweep(1e-3, 3.0), 1e-3, log::<FUSED>, f64::ln), 4.0),
+            ("log", worst(sweep(0.99, 1.01), 0.0, log::<FUSED>, f64::ln), 4.0),
+            ("log", worst(sweep(1.0, 1e38), 0.0, log::<FUSED>, f64::ln), 4.0),
+            ("log", worst(sweep(1e-44, 1e-36), 0.0, log::<FUSED>, f64::ln), 4.0),
+            (
+                "elu",
+                worst(sweep(-30.0, 5.0), 0.0, |x| elu::<FUSED>(x, 1.0), |x| if x > 0.0 { x } else { x.exp_m1() }),
+                6.0,
+            ),
+            ("elu", worst(sweep(-1e-3, 0.0), 0.0, |x| elu::<FUSED>(x, 1.0), f64::exp_m1), 6.0),
+            ("softplus", worst(sweep(-80.0, 30.0), 0.0, softplus::<FUSED>, |x| x.exp().ln_1p()), 8.0),
             ("erf", worst(sweep(-6.0, 6.0), 1e-3, erf::<FUSED>, libm::erf), 12.0),
         ];
         for (name, (off, at), allowed) in cases {
@@ -169,8 +239,17 @@ mod tests {
             assert_eq!((function(0.0).to_bits(), function(-0.0).to_bits()), (0, (-0.0_f32).to_bits()));
             assert!(sweep(-10.0, 10.0).all(|x| function(x).abs() <= 1.0));
         }
+        let logarithms = [0.0, -0.0, 1.0, f32::INFINITY].map(log::<FUSED>);
+        assert_eq!(logarithms, [f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0, f32::INFINITY]);
+        assert!([-1.0, f32::NEG_INFINITY, -1e-45].iter().all(|x| log::<FUSED>(*x).is_nan()));
+        let elus = [f32::INFINITY, f32::NEG_INFINITY, -1e30, 0.0, 2.5].map(|x| elu::<FUSED>(x, 0.5));
+        assert_eq!(elus, [f32::INFINITY, -0.5, -0.5, 0.0, 2.5]);
+        let softened = [f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30].map(softplus::<FUSED>);
+        assert_eq!(softened, [f32::INFINITY, 0.0, 1e30, 0.0]);
         assert_eq!((sigmoid::<FUSED>(f32::INFINITY), sigmoid::<FUSED>(f32::NEG_INFINITY)), (1.0, 0.0));
-        let all = [exp::<FUSED>, exp_to_1::<FUSED>, sigmoid::<FUSED>, tanh::<FUSED>, erf::<FUSED>];
+        let elu: fn(f32) -> f32 = |x| elu::<FUSED>(x, 1.0);
+        let bounded = [exp::<FUSED>, exp_to_1::<FUSED>, sigmoid::<FUSED>, tanh::<FUSED>, erf::<FUSED>];
+        let all: Vec<fn(f32) -> f32> = bounded.into_iter().chain([log::<FUSED>, softplus::<FUSED>, elu]).collect();
         // With the bits of what a NaN may say, too.
         assert!([f32::NAN, f32::from_bits(0x7fc0_0001)].iter().all(|&nan| all.iter().all(|of| of(nan).is_nan())));
     }

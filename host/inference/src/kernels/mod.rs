@@ -31,6 +31,7 @@ mod conv;
 mod conv_transpose;
 mod elementwise;
 mod extremes;
+mod folds;
 mod gather;
 mod gemm;
 mod halves;

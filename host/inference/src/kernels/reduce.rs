@@ -4,13 +4,19 @@ use spillway_types::operator::{ReduceOptions, Reduction};
 use tract_onnx::prelude::f16;
 
 use super::check::{FLOATS, NUMBERS};
+use super::folds::{Folds, Looped, in_parts};
 use super::{Check, Plan, Stop};
-use crate::blocks::BLOCK;
 use crate::element::{Element, with_dtype};
 use crate::{DType, RunError, Tensor};
 
-/// One element of the input, where the reduced axes are the last ones.
+/// One element of the input.
 const NANOSECONDS: f64 = 0.7;
+/// One `float32`, by vectors.
+const VECTOR_NANOSECONDS: f64 = 0.15;
+/// One through an exponential.
+const EXPONENTIAL_NANOSECONDS: f64 = 4.0;
+/// One of the result, beside its elements.
+const ROW_NANOSECONDS: f64 = 10.0;
 /// Copying one element to where it lies beside those that are reduced with it.
 const GATHER_NANOSECONDS: f64 = 0.4;
 
@@ -48,17 +54,27 @@ pub(super) fn reduce(options: &ReduceOptions, inputs: Vec<Tensor>) -> Result<Pla
     } else {
         kept.iter().map(|&axis| input.shape()[axis]).collect()
     };
-    // What is reduced together stands together, at the end.
-    let order: Vec<usize> = kept.into_iter().chain(reduced).collect();
-    let ordered = input.view(input.layout().transpose(&order));
-    let (copied, gathering) =
-        if ordered.layout().is_row_major() { (0, 0.0) } else { (input.byte_length(), GATHER_NANOSECONDS) };
     let reduction = options.reduction;
-    let nanoseconds = (NANOSECONDS + gathering) * count as f64;
+    let (ordered, folds, copied) = match Folds::in_place(&input, &is_reduced) {
+        // The exponentials of a row are of what is less than its greatest, which has to be known before.
+        Some(folds) if reduction != Reduction::LogSumExp || folds.inner == 1 => (input.clone(), folds, 0),
+        _ => {
+            // What is reduced together is brought together, at the end.
+            let order: Vec<usize> = kept.into_iter().chain(reduced).collect();
+            (input.view(input.layout().transpose(&order)), Folds { count, inner: 1 }, input.byte_length())
+        }
+    };
+    let gathering = if copied > 0 { GATHER_NANOSECONDS } else { 0.0 };
+    let each = match (input.dtype(), reduction) {
+        (_, Reduction::LogSumExp) => EXPONENTIAL_NANOSECONDS,
+        (DType::Float32, _) => VECTOR_NANOSECONDS,
+        _ => NANOSECONDS,
+    };
+    let nanoseconds = (each + gathering) * count as f64 + ROW_NANOSECONDS;
     let plan = Plan::compute(check.0, input.dtype(), shape.clone(), nanoseconds, move |stop| {
         with_dtype!(numbers ordered.dtype(), T => {
             Tensor::filled_until::<T>(stop, &shape, |target| {
-                reduce_rows(&ordered.rows_until::<T>(stop)?, count, reduction, target, stop)
+                T::reduce(&ordered.rows_until::<T>(stop)?, folds, reduction, target, stop)
             })
         }, else check.refuse("no such dtype"))
     });
@@ -81,83 +97,86 @@ fn reduced_axes(check: Check, axes: Option<&[u32]>, rank: usize) -> Result<Vec<b
     Ok(is_reduced)
 }
 
-/// Every `count` elements become one.
-fn reduce_rows<T: Reduce>(
-    source: &[T],
-    count: usize,
-    reduction: Reduction,
-    target: &mut [T],
-    stop: &Stop<'_>,
-) -> Result<(), RunError> {
-    for (index, to) in target.iter_mut().enumerate() {
-        *to = T::reduce(&source[index * count..][..count], reduction, stop)?;
-        stop.worked(1)?;
-    }
-    Ok(())
-}
-
 /// An element that can be reduced.
-trait Reduce: Element {
-    fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError>;
-}
-
-/// `f` of one part of a row after another, asking between them whether to go on.
-pub(super) fn in_parts<T>(row: &[T], stop: &Stop<'_>, mut f: impl FnMut(&[T])) -> Result<(), RunError> {
-    row.chunks(BLOCK).try_for_each(|part| {
-        f(part);
-        stop.worked(part.len())
-    })
+trait Reduce: Looped {
+    /// Makes all of `target`.
+    fn reduce(
+        source: &[Self],
+        folds: Folds,
+        reduction: Reduction,
+        target: &mut [Self],
+        stop: &Stop<'_>,
+    ) -> Result<(), RunError>;
 }
 
 /// The greatest by `beats`; NaN if there is one, as NumPy and WebNN's other operators have it.
-fn extreme<T: Element>(row: &[T], stop: &Stop<'_>, beats: impl Fn(T, T) -> bool) -> Result<T, RunError> {
-    #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
-    let nan = |x: T| x != x;
-    let first = row.first().copied().unwrap_or_default();
-    let mut found = (first, first);
-    in_parts(row, stop, |part| {
-        let next = |(best, any), &x: &T| (if beats(x, best) { x } else { best }, if nan(x) { x } else { any });
-        found = part.iter().fold(found, next);
-    })?;
-    let (best, not_a_number) = found;
-    Ok(if nan(not_a_number) { not_a_number } else { best })
+#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+fn extreme<T: Reduce>(
+    source: &[T],
+    folds: Folds,
+    target: &mut [T],
+    stop: &Stop<'_>,
+    (least, beats): (f64, impl Fn(T, T) -> bool + Copy),
+) -> Result<(), RunError> {
+    // What is not beaten stays, NaN among it.
+    let better = move |best: T, x: T| if beats(x, best) || x != x { x } else { best };
+    folds.each(source, target, stop, T::from_f64(least), (better, better, |best| best))
 }
 
-/// The sum of `f` of each element.
-fn sum<T: Element>(row: &[T], stop: &Stop<'_>, f: impl Fn(f64) -> f64) -> Result<f64, RunError> {
-    let mut sum = 0.0;
-    in_parts(row, stop, |part| sum += part.iter().map(|x| f(x.to_f64())).sum::<f64>())?;
-    Ok(sum)
-}
-
-fn fold<T: Copy>(row: &[T], stop: &Stop<'_>, first: T, next: impl Fn(T, T) -> T) -> Result<T, RunError> {
-    let mut result = first;
-    in_parts(row, stop, |part| result = part.iter().fold(result, |result, &x| next(result, x)))?;
-    Ok(result)
+/// The greatest of a row that is not empty.
+fn greatest<T: Reduce>(row: &[T], stop: &Stop<'_>) -> Result<f64, RunError> {
+    let mut greatest = [T::default()];
+    let folds = Folds { count: row.len(), inner: 1 };
+    extreme(row, folds, &mut greatest, stop, (f64::NEG_INFINITY, |a, b| a > b))?;
+    Ok(greatest[0].to_f64())
 }
 
 // In `f64`, rounded once: exact enough for sums of any length.
 macro_rules! reduce_floats {
     ($($T:ty),*) => {$(
         impl Reduce for $T {
-            fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError> {
-                let result = match reduction {
-                    Reduction::L1 => sum(row, stop, f64::abs)?,
-                    Reduction::L2 => sum(row, stop, |x| x * x)?.sqrt(),
-                    Reduction::LogSum => sum(row, stop, |x| x)?.ln(),
-                    Reduction::LogSumExp => log_sum_exp(extreme(row, stop, |a, b| a > b)?.to_f64(), row, stop)?,
-                    Reduction::Max => return extreme(row, stop, |a, b| a > b),
-                    Reduction::Mean => sum(row, stop, |x| x)? / row.len() as f64,
-                    Reduction::Min => return extreme(row, stop, |a, b| a < b),
-                    Reduction::Product => {
-                        let mut product = 1.0;
-                        in_parts(row, stop, |part| product *= part.iter().map(|x| x.to_f64()).product::<f64>())?;
-                        product
-                    }
-                    Reduction::Sum => sum(row, stop, |x| x)?,
-                    Reduction::SumSquare => sum(row, stop, |x| x * x)?,
+            fn reduce(
+                source: &[Self],
+                folds: Folds,
+                reduction: Reduction,
+                target: &mut [Self],
+                stop: &Stop<'_>,
+            ) -> Result<(), RunError> {
+                let add = |a: f64, b: f64| a + b;
+                let count = folds.count as f64;
+                let of = <$T as Element>::from_f64;
+                // One loop for those that end alike.
+                let finish = move |sum: f64| match reduction {
+                    Reduction::L2 => of(sum.sqrt()),
+                    Reduction::LogSum => of(sum.ln()),
+                    Reduction::Mean => of(sum / count),
+                    _ => of(sum),
                 };
-                Ok(<$T as Element>::from_f64(result))
+                match reduction {
+                    Reduction::L1 => {
+                        folds.each(source, target, stop, 0.0, (|sum, x: $T| sum + x.to_f64().abs(), add, finish))
+                    }
+                    Reduction::L2 | Reduction::SumSquare => {
+                        let take = |sum, x: $T| sum + x.to_f64() * x.to_f64();
+                        folds.each(source, target, stop, 0.0, (take, add, finish))
+                    }
+                    Reduction::LogSum | Reduction::Mean | Reduction::Sum => {
+                        folds.each(source, target, stop, 0.0, (|sum, x: $T| sum + x.to_f64(), add, finish))
+                    }
+                    Reduction::Product => {
+                        let (take, merge) = (|product, x: $T| product * x.to_f64(), |a, b| a * b);
+                        folds.each(source, target, stop, 1.0, (take, merge, finish))
+                    }
+                    Reduction::Max => extreme(source, folds, target, stop, (f64::NEG_INFINITY, |a, b| a > b)),
+                    Reduction::Min => extreme(source, folds, target, stop, (f64::INFINITY, |a, b| a < b)),
+                    Reduction::LogSumExp => {
+                        target.iter_mut().enumerate().try_for_each(|(index, to)| {
+                            let row = &source[index * folds.count..][..folds.count];
+                            *to = of(log_sum_exp(row, stop)?);
+                            stop.worked(1)
+                        })
+                    }
+                }
             }
         }
     )*};
@@ -166,32 +185,50 @@ macro_rules! reduce_floats {
 reduce_floats!(f16, f32, f64);
 
 /// With the greatest taken out first, so that no exponential overflows.
-fn log_sum_exp<T: Element>(greatest: f64, row: &[T], stop: &Stop<'_>) -> Result<f64, RunError> {
+fn log_sum_exp<T: Reduce>(row: &[T], stop: &Stop<'_>) -> Result<f64, RunError> {
     if row.is_empty() {
         return Ok(f64::NEG_INFINITY);
     }
+    let greatest = greatest(row, stop)?;
     if !greatest.is_finite() {
         return Ok(greatest);
     }
-    Ok(greatest + sum(row, stop, |x| (x - greatest).exp())?.ln())
+    let mut sum = 0.0;
+    in_parts(row, stop, |part| sum += part.iter().map(|x| (x.to_f64() - greatest).exp()).sum::<f64>())?;
+    Ok(greatest + sum.ln())
 }
 
 macro_rules! reduce_integers {
     ($($T:ty, $abs:expr;)*) => {$(
         impl Reduce for $T {
-            fn reduce(row: &[Self], reduction: Reduction, stop: &Stop<'_>) -> Result<Self, RunError> {
+            fn reduce(
+                source: &[Self],
+                folds: Folds,
+                reduction: Reduction,
+                target: &mut [Self],
+                stop: &Stop<'_>,
+            ) -> Result<(), RunError> {
+                let (add, done) = (<$T>::wrapping_add, |sum| sum);
                 match reduction {
-                    Reduction::Max => extreme(row, stop, |a, b| a > b),
-                    Reduction::Min => extreme(row, stop, |a, b| a < b),
-                    Reduction::Product => fold(row, stop, 1, <$T>::wrapping_mul),
-                    Reduction::SumSquare => fold(row, stop, 0, |sum, x| sum.wrapping_add(x.wrapping_mul(x))),
-                    Reduction::L1 => fold(row, stop, 0, |sum, x: $T| sum.wrapping_add(($abs)(x))),
+                    Reduction::Max => extreme(source, folds, target, stop, (f64::NEG_INFINITY, |a, b| a > b)),
+                    Reduction::Min => extreme(source, folds, target, stop, (f64::INFINITY, |a, b| a < b)),
+                    Reduction::Product => {
+                        folds.each(source, target, stop, 1, (<$T>::wrapping_mul, <$T>::wrapping_mul, done))
+                    }
+                    Reduction::SumSquare => {
+                        let take = |sum: $T, x: $T| sum.wrapping_add(x.wrapping_mul(x));
+                        folds.each(source, target, stop, 0, (take, add, done))
+                    }
+                    Reduction::L1 => {
+                        let take = |sum: $T, x: $T| sum.wrapping_add(($abs)(x));
+                        folds.each(source, target, stop, 0, (take, add, done))
+                    }
                     // The others are refused for integers before.
                     Reduction::Sum
                     | Reduction::L2
                     | Reduction::LogSum
                     | Reduction::LogSumExp
-                    | Reduction::Mean => fold(row, stop, 0, <$T>::wrapping_add),
+                    | Reduction::Mean => folds.each(source, target, stop, 0, (add, add, done)),
                 }
             }
         }

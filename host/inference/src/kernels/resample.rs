@@ -1,8 +1,10 @@
 //! resample2d: two axes at other lengths.
 
+use pulp::NullaryFnOnce;
 use spillway_types::operator::{InterpolationMode, Resample2dOptions};
 
 use super::check::NUMBERS;
+use super::folds::Looped;
 use super::sample::{Real, Sample, tap_count, taps};
 use super::{Check, Plan, Stop};
 use crate::element::{Element, with_dtype};
@@ -55,7 +57,7 @@ pub(super) fn resample2d(options: Resample2dOptions, inputs: Vec<Tensor>) -> Res
     Ok(plan.with_scratch(geometry.scratch_bytes(count, elements)).after_gathering(&view))
 }
 
-fn resample<T: Sample>(
+fn resample<T: Sample + Looped>(
     input: &Tensor,
     shape: &[usize],
     geometry: Geometry,
@@ -154,7 +156,7 @@ fn pick<T: Element>(source: &[T], target: &mut [T], geometry: &Geometry, stop: &
 
 /// First along rows, then across them, with the last `N` rows kept: each row of the input is interpolated once, and rows
 /// that no output reads never are.
-fn interpolate<T: Sample, const N: usize>(
+fn interpolate<T: Sample + Looped, const N: usize>(
     source: &[T],
     target: &mut [T],
     geometry: &Geometry,
@@ -176,8 +178,8 @@ fn interpolate<T: Sample, const N: usize>(
             }
             for (index, to) in to.chunks_mut(PIECE).enumerate() {
                 let rows = tap.index.map(|row| &kept[row % N][index * PIECE..]);
-                across(rows, tap.weight, to);
                 stop.worked(to.len())?;
+                T::looped(Across { rows, weights: tap.weight, to });
             }
         }
     }
@@ -185,7 +187,7 @@ fn interpolate<T: Sample, const N: usize>(
 }
 
 /// One row of the input at the columns of the result.
-fn along<T: Sample, const N: usize>(
+fn along<T: Sample + Looped, const N: usize>(
     from: &[T],
     to: &mut [T::Real],
     columns: &[Tap<T::Real, N>],
@@ -198,9 +200,9 @@ fn along<T: Sample, const N: usize>(
         for (columns, to) in columns.chunks(piece).zip(to.chunks_mut(piece * inner)) {
             // The usual numbers of channels known to the compiler make this loop three times as fast.
             match inner {
-                1 => along_pixels::<T, N, 1>(from, to, columns),
-                3 => along_pixels::<T, N, 3>(from, to, columns),
-                4 => along_pixels::<T, N, 4>(from, to, columns),
+                1 => T::looped(Along::<T, N, 1> { from, to, columns }),
+                3 => T::looped(Along::<T, N, 3> { from, to, columns }),
+                4 => T::looped(Along::<T, N, 4> { from, to, columns }),
                 _ => along_channels(from, to, columns, inner, stop)?,
             }
             stop.worked(to.len())?;
@@ -231,19 +233,31 @@ fn along_channels<T: Sample, const N: usize>(
     Ok(())
 }
 
-fn along_pixels<T: Sample, const N: usize, const C: usize>(
-    from: &[T],
-    to: &mut [T::Real],
-    columns: &[Tap<T::Real, N>],
-) {
-    let (from, _) = from.as_chunks::<C>();
-    let (to, _) = to.as_chunks_mut::<C>();
-    for (tap, to) in columns.iter().zip(to) {
-        let pixels = tap.index.map(|index| from[index]);
-        for (channel, to) in to.iter_mut().enumerate() {
-            *to = T::Real::default();
-            for (pixel, &weight) in pixels.iter().zip(&tap.weight) {
-                *to = *to + pixel[channel].to_real() * weight;
+/// Pixels of `C` channels.
+struct Along<'a, T: Sample, const N: usize, const C: usize> {
+    from: &'a [T],
+    to: &'a mut [T::Real],
+    columns: &'a [Tap<T::Real, N>],
+}
+
+impl<T: Sample, const N: usize, const C: usize> NullaryFnOnce for Along<'_, T, N, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (from, _) = self.from.as_chunks::<C>();
+        let (to, _) = self.to.as_chunks_mut::<C>();
+        for (tap, to) in self.columns.iter().zip(to) {
+            let mut channel = 0;
+            while channel < C {
+                let mut sum = from[tap.index[0]][channel].to_real() * tap.weight[0];
+                let mut other = 1;
+                while other < N {
+                    sum = sum + from[tap.index[other]][channel].to_real() * tap.weight[other];
+                    other += 1;
+                }
+                to[channel] = sum;
+                channel += 1;
             }
         }
     }
@@ -258,13 +272,29 @@ fn weigh<T: Sample, const N: usize>(tap: &Tap<T::Real, N>, at: impl Fn(usize) ->
 }
 
 /// The weighted sum of rows.
-fn across<T: Sample, const N: usize>(rows: [&[T::Real]; N], weights: [T::Real; N], to: &mut [T]) {
-    let rows = rows.map(|row| &row[..to.len()]);
-    for (index, to) in to.iter_mut().enumerate() {
-        let mut sum = rows[0][index] * weights[0];
-        for other in 1..N {
-            sum = sum + rows[other][index] * weights[other];
+struct Across<'a, T: Sample, const N: usize> {
+    rows: [&'a [T::Real]; N],
+    weights: [T::Real; N],
+    to: &'a mut [T],
+}
+
+impl<T: Sample, const N: usize> NullaryFnOnce for Across<'_, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { rows, weights, to } = self;
+        let rows = rows.map(|row| &row[..to.len()]);
+        let mut index = 0;
+        while index < to.len() {
+            let mut sum = rows[0][index] * weights[0];
+            let mut other = 1;
+            while other < N {
+                sum = sum + rows[other][index] * weights[other];
+                other += 1;
+            }
+            to[index] = T::from_real(sum);
+            index += 1;
         }
-        *to = T::from_real(sum);
     }
 }

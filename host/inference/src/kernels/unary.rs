@@ -16,11 +16,11 @@ use crate::element::{Element, with_dtype};
 use crate::vectors::{Each, Function, InPlace, fuses, widest_if};
 use crate::{DType, RunError, Tensor};
 
-/// One element through a logarithm, a sine; where it is no `float32`, through an exponential.
+/// One element through a sine; where it is no `float32`, through an exponential, a logarithm.
 const EXPONENTIAL_NANOSECONDS: f64 = 2.8;
 /// One element through a tangent; where it is no `float32`, through a hyperbolic tangent, the error function.
 const TRANSCENDENTAL_NANOSECONDS: f64 = 10.0;
-/// One `float32` through what vectors compute: an exponential, a hyperbolic tangent, the error function.
+/// One `float32` through what vectors compute: an exponential, a logarithm, a hyperbolic tangent, the error function.
 const VECTOR_NANOSECONDS: f64 = 0.35;
 /// The same where the machine is [`Wide`].
 const WIDE_NANOSECONDS: f64 = 0.12;
@@ -70,7 +70,7 @@ pub(super) fn unary(operator: UnaryOperator, inputs: Vec<Tensor>) -> Result<Plan
     let check = Check(name);
     let [input] = check.inputs(inputs)?;
     check.dtype(&input, dtypes)?;
-    let is_vector = matches!(operator, Is::Exp | Is::Sigmoid | Is::Tanh | Is::Erf | Is::Gelu);
+    let is_vector = matches!(operator, Is::Exp | Is::Sigmoid | Is::Tanh | Is::Erf | Is::Gelu | Is::Log | Is::Softplus);
     let nanoseconds = match input.dtype() {
         DType::Float32 if Wide::of(operator).is_some() => WIDE_NANOSECONDS,
         DType::Float32 if is_vector => VECTOR_NANOSECONDS,
@@ -202,7 +202,7 @@ macro_rules! floats {
                 Is::Exp => each!(|x| $math::exp::<FUSED>(x)),
                 Is::Floor => each!(|x| x.floor()),
                 Is::Gelu => each!(|x| 0.5 * x * (1.0 + $math::erf::<FUSED>(x * std::$F::consts::FRAC_1_SQRT_2))),
-                Is::Log => each!(|x| x.ln()),
+                Is::Log => each!(|x| $math::log::<FUSED>(x)),
                 Is::Neg => each!(|x| -x),
                 Is::Reciprocal => each!(|x| 1.0 / x),
                 Is::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
@@ -214,8 +214,7 @@ macro_rules! floats {
                 Is::Tan => each!(|x| x.tan()),
                 Is::Tanh => each!(|x| $math::tanh::<FUSED>(x)),
                 Is::HardSwish => each!(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
-                // For large `x` the exponential would overflow, for small ones the sum would lose it.
-                Is::Softplus => each!(|x| x.max(0.0) + $math::exp::<FUSED>(-x.abs()).ln_1p()),
+                Is::Softplus => each!(|x| $math::softplus::<FUSED>(x)),
                 Is::Softsign => each!(|x| x / (1.0 + x.abs())),
                 // Decided before, or refused for floats.
                 Is::Identity | Is::IsInfinite | Is::IsNan | Is::LogicalNot => each!(|x| x),
@@ -235,6 +234,15 @@ mod precise {
 
     pub(super) fn exp<const FUSED: bool>(x: f64) -> f64 {
         x.exp()
+    }
+
+    pub(super) fn log<const FUSED: bool>(x: f64) -> f64 {
+        x.ln()
+    }
+
+    pub(super) fn softplus<const FUSED: bool>(x: f64) -> f64 {
+        // For large `x` the exponential would overflow, for small ones the sum would lose it.
+        x.max(0.0) + (-x.abs()).exp().ln_1p()
     }
 
     pub(super) fn sigmoid<const FUSED: bool>(x: f64) -> f64 {
